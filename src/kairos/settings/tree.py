@@ -1,0 +1,373 @@
+"""The tree of settings: types and bounds. The values are in ``defaults.toml``, none is here."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from kairos.errors import InputError
+
+
+def _optional_date(value: object) -> object:
+    """Read a date as TOML has it, an ISO text, or the empty text for "none"."""
+    if value == "":
+        return None
+    if isinstance(value, str):
+        try:
+            return dt.date.fromisoformat(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _sequence(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _form(pattern: str, meaning: str) -> Callable[[str], str]:
+    """Make a validator of texts that match a pattern; ``meaning`` completes "expected …"."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"expected {meaning}")
+        return text
+
+    return check
+
+
+OptionalDate = Annotated[dt.date | None, BeforeValidator(_optional_date)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_sequence)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Column = Annotated[str, AfterValidator(_form(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", "table.column"))]
+Memory = Annotated[str, AfterValidator(_form(r"\d+(\.\d+)? ?[KMGT]i?B", "a size, e.g. '8GB'"))]
+
+
+class Section(BaseModel):
+    """A frozen section: no unknown key, no conversion of types, no NaN and no infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def part(self, path: str) -> Any:
+        """Give one section or value below this one by its dotted path, as plain JSON types.
+
+        Parameters
+        ----------
+        path
+            E.g. ``"equity.universe"``. A table below ``equity.tables`` without an entry is an empty section.
+
+        Raises
+        ------
+        InputError
+            When there is no such section; the message suggests the nearest one.
+        """
+        tree = value = self.model_dump(mode="json")
+        above = ""
+        for name in path.split("."):
+            if above == "tables":
+                value = value.get(name, {})
+            elif isinstance(value, dict) and name in value:
+                value = value[name]
+            else:
+                raise InputError(
+                    f"There is no section {path!r} in the settings.{nearest(path, all_keys(tree))}"
+                )
+            above = name
+        return value
+
+    def digest(self, *paths: str) -> str:
+        """Hash of the resolved values, or of some parts of them, independent of the order of keys.
+
+        Parameters
+        ----------
+        *paths
+            Dotted paths as in :meth:`part`; none means everything.
+
+        Returns
+        -------
+        str
+            Sixteen hexadecimal digits: the head of SHA-256 over canonical JSON.
+        """
+        tree = {path: self.part(path) for path in paths} or self.model_dump(mode="json")
+        text = json.dumps(tree, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Data(Section):
+    """Where the data are."""
+
+    db: Annotated[str, Field(min_length=1)]
+
+
+class Storage(Section):
+    """How the store keeps its tables."""
+
+    keep_snapshots: Positive
+    compact_parts: Positive
+    vacuum_age_hours: Amount
+
+
+class Run(Section):
+    """What a run may use of the machine."""
+
+    executor: Literal["local"]
+    workers: Positive
+    threads: Positive
+    memory_limit: Memory
+
+
+class Listing(Section):
+    """When a ticker has ended."""
+
+    max_gap: Positive
+
+
+class Windows(Section):
+    """Rules that every rolling window shares."""
+
+    coverage: Share
+
+
+class Universe(Section):
+    """Which names are members, and when."""
+
+    mode: Literal["point_in_time", "option_b", "file"]
+    min_adv: Amount
+    min_price: Amount
+    adv_window: Positive
+    adv_min_obs: Positive
+    min_size: Amount
+    exchanges: Texts
+    category: str
+    scales: Texts
+    file: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.adv_min_obs > self.adv_window:
+            raise ValueError(f"adv_min_obs = {self.adv_min_obs} exceeds adv_window = {self.adv_window}")
+        if self.mode == "file" and not self.file:
+            raise ValueError("mode = 'file' needs the list in equity.universe.file")
+        return self
+
+
+class Delisting(Section):
+    """What a holder gets when a ticker ends, as a return on its last price."""
+
+    unknown: Annotated[float, Field(ge=-1)]
+    actions: dict[str, Annotated[float, Field(ge=-1)]]
+
+
+class Columns(Section):
+    """Columns (``table.column``) that the backtest engine reads beside the signal."""
+
+    adv: Column
+    volatility: Column
+    beta: Column
+
+
+class Costs(Section):
+    """Trading and financing costs."""
+
+    half_spread: Amount
+    impact: Amount
+    participation: Share
+    borrow: Amount
+    financing_rate: Amount
+    cash_rate: float
+
+
+class Volatility(Section):
+    """How the volatility of a book is estimated when it has a target."""
+
+    estimate: Literal["trailing", "full_sample"]
+    window: Annotated[int, Field(ge=2)]
+    min_obs: Annotated[int, Field(ge=2)]
+    max_leverage: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_obs > self.window:
+            raise ValueError(f"min_obs = {self.min_obs} exceeds window = {self.window}")
+        return self
+
+
+class Backtest(Section):
+    """The engine that every strategy shares."""
+
+    start: OptionalDate
+    end: OptionalDate
+    out_of_sample_from: OptionalDate
+    rebalance_every: Positive
+    lag: Count
+    order_wait: Count
+    capital: Annotated[float, Field(gt=0)]
+    compat_manual: bool
+    columns: Columns
+    costs: Costs
+    volatility: Volatility
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.start and self.end and self.start > self.end:
+            raise ValueError(f"start = {self.start} is after end = {self.end}")
+        return self
+
+
+class StrategyDefaults(Section):
+    """What selects, ranks and scales a book."""
+
+    top_n: Count
+    bottom_n: Count
+    rank_by: Literal["alpha", "alpha_z"]
+    score: Literal["equal"]
+    target_vol: Amount
+    regimes: Texts
+
+
+class Strategy(StrategyDefaults):
+    """One strategy, resolved: its own keys over its bases over the defaults, and the engine it runs on."""
+
+    name: str
+    backtest: Backtest
+
+
+class Signals(Section):
+    """How a signal is evaluated."""
+
+    horizon: Positive
+    lag: Count
+    horizons: Annotated[tuple[Positive, ...], BeforeValidator(_sequence), Field(min_length=1)]
+    groups: Annotated[int, Field(ge=2)]
+    min_names: Annotated[int, Field(ge=2)]
+    neutralise: Annotated[tuple[Literal["sector", "size", "beta"], ...], BeforeValidator(_sequence)]
+    size_column: Column
+    beta_column: Column
+
+
+class Equity(Section):
+    """Equity factor research."""
+
+    listing: Listing
+    windows: Windows
+    universe: Universe
+    tables: dict[str, dict[str, Any]]
+    delisting: Delisting
+    backtest: Backtest
+    strategy_defaults: StrategyDefaults
+    strategies: dict[str, dict[str, Any]]
+    signals: Signals
+
+    def base_of(self, name: str) -> str:
+        """Name of the entry that a strategy inherits, or the empty text.
+
+        Raises
+        ------
+        InputError
+            When the strategy or its base does not exist.
+        """
+        if name not in self.strategies:
+            raise InputError(f"There is no strategy {name!r}.{self._instead_of(name)}")
+        base = self.strategies[name].get("base", "")
+        if base and base not in self.strategies:
+            known = self._instead_of(str(base))
+            raise InputError(f"equity.strategies.{name}.base = {base!r}: there is no such strategy.{known}")
+        return str(base)
+
+    def lineage(self, name: str) -> tuple[str, ...]:
+        """Names of a strategy and its bases, nearest first.
+
+        Raises
+        ------
+        InputError
+            When the strategy or a base does not exist, or the bases form a circle.
+        """
+        line = [name]
+        while base := self.base_of(line[-1]):
+            if base in line:
+                circle = " → ".join([*line, base])
+                raise InputError(f"equity.strategies.{name}.base: the bases form a circle ({circle}).")
+            line.append(base)
+        return tuple(line)
+
+    def strategy(self, name: str) -> Strategy:
+        """Resolve a strategy: ``strategy_defaults`` and ``backtest`` < its bases < its own entry.
+
+        Raises
+        ------
+        InputError
+            When the strategy or a base does not exist, or the bases form a circle.
+
+        Examples
+        --------
+        >>> from kairos.settings import load
+        >>> risk1 = load(overrides=["equity.strategies.risk1.lag=0"]).equity.strategy("risk1")
+        >>> risk1.top_n, risk1.target_vol, risk1.backtest.lag, risk1.backtest.rebalance_every
+        (75, 0.2, 0, 5)
+        """
+        entry: dict[str, Any] = {}
+        for ancestor in reversed(self.lineage(name)):
+            entry = merged(entry, self.strategies[ancestor])
+        entry.pop("base", None)
+        engine = {key: entry.pop(key) for key in tuple(entry) if key in Backtest.model_fields}
+        rules = StrategyDefaults.model_validate(merged(self.strategy_defaults.model_dump(), entry))
+        backtest = Backtest.model_validate(merged(self.backtest.model_dump(), engine))
+        return Strategy(name=name, backtest=backtest, **rules.model_dump())
+
+    def _instead_of(self, name: str) -> str:
+        names = sorted(self.strategies)
+        return nearest(name, names) or f" There are: {', '.join(names)}."
+
+
+class Settings(Section):
+    """The whole tree. Made by :func:`kairos.settings.load`."""
+
+    data: Data
+    store: Storage
+    run: Run
+    equity: Equity
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one tree over another: tables are joined key by key, everything else is replaced.
+
+    >>> merged({"a": {"x": 1, "y": 2}, "b": [1]}, {"a": {"y": 3}, "b": [4]})
+    {'a': {'x': 1, 'y': 3}, 'b': [4]}
+    """
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = merged(below, value)
+        result[key] = value
+    return result
+
+
+def all_keys(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Every dotted key of a tree, sections included.
+
+    >>> all_keys({"a": {"b": 1}, "c": 2})
+    ['a', 'a.b', 'c']
+    """
+    keys: list[str] = []
+    for name, value in tree.items():
+        keys.append(prefix + name)
+        if isinstance(value, Mapping):
+            keys.extend(all_keys(value, f"{prefix}{name}."))
+    return keys
+
+
+def nearest(key: str, keys: list[str]) -> str:
+    """Suggest the known key that looks most like an unknown one, as the end of a message."""
+    close = difflib.get_close_matches(key, keys, n=1, cutoff=0.6)
+    return f" Did you mean {close[0]}?" if close else ""
