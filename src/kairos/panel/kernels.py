@@ -1,0 +1,476 @@
+"""Compiled loops. Every kernel reads (N, T) C-contiguous columns and fills ``out`` for a range lo..hi.
+
+Rolling kernels share one scheme, which makes a value independent of where the array starts. Sessions are
+cut into blocks of ``window`` sessions, beginning at absolute session numbers divisible by the window. A
+window that ends at position k of a block is the part 0..k of that block (the *head*, accumulated forwards)
+and the part k+1.. of the block before (the *tail*, accumulated backwards, kept in a table). Both are merged
+with the pairwise formulas of Chan, Golub & LeVeque (1979) and Pébay (2008). Nothing is ever taken out of a
+sum, so nothing drifts, a past level leaves no trace, and the moments of a constant are exact.
+
+Cross-sectional kernels run over tickers in the order of the columns, and keep one sum per date.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from kairos.panel.arrays import Array, Mask
+
+SUM, MEAN, VAR, STD = 0, 1, 2, 3
+SKEW, KURT = 0, 1
+COV, CORR, BETA, RESIDUAL_STD = 0, 1, 2, 3
+MIN, MAX, DRAWDOWN = 0, 1, 2
+
+kernel = njit(cache=True, nogil=True, error_model="numpy")
+
+
+@kernel
+def _finite_or_nan(value: float) -> float:
+    return value if math.isfinite(value) else math.nan
+
+
+@kernel
+def _ready(listed: Array, j: int, t: int, window: int, start: int) -> bool:
+    """Tell whether the window is inside the array and, where ``listed`` is given, inside the listing."""
+    if start > 0 and t < window - 1:
+        return False
+    return listed.size == 0 or listed[j, t] >= window
+
+
+# Rolling -------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _add2(n: float, mean: float, m2: float, value: float) -> tuple[float, float, float]:
+    n += 1.0
+    delta = value - mean
+    mean += delta / n
+    return n, mean, m2 + delta * (value - mean)
+
+
+@kernel
+def moments(
+    x: Array,
+    listed: Array,
+    window: int,
+    min_obs: int,
+    start: int,
+    statistic: int,
+    out: Array,
+    lo: int,
+    hi: int,
+) -> None:
+    """Fill in the rolling sum, mean, variance or standard deviation."""
+    rows = x.shape[1]
+    tail = np.empty((window + 1, 4))
+    for j in range(lo, hi):
+        tail[:] = 0.0
+        for block in range(-(start % window), rows, window):
+            first, last = max(block, 0), min(block + window, rows)
+            n = mean = m2 = total = 0.0
+            for t in range(first, last):
+                value = x[j, t]
+                if math.isfinite(value):
+                    n, mean, m2 = _add2(n, mean, m2, value)
+                    total += value
+                k = t - block + 1
+                count = tail[k, 0] + n
+                result = math.nan
+                if count >= min_obs and _ready(listed, j, t, window, start):
+                    if statistic == SUM:
+                        result = tail[k, 3] + total
+                    else:
+                        share = n / count
+                        delta = mean - tail[k, 1]
+                        if statistic == MEAN:
+                            result = tail[k, 1] + delta * share
+                        else:
+                            result = (tail[k, 2] + m2 + delta * delta * tail[k, 0] * share) / (count - 1.0)
+                            if statistic == STD:
+                                result = math.sqrt(result)
+                out[j, t] = _finite_or_nan(result)
+            n = mean = m2 = total = 0.0
+            for t in range(last - 1, first - 1, -1):
+                value = x[j, t]
+                if math.isfinite(value):
+                    n, mean, m2 = _add2(n, mean, m2, value)
+                    total += value
+                k = t - block
+                tail[k, 0], tail[k, 1], tail[k, 2], tail[k, 3] = n, mean, m2, total
+
+
+@kernel
+def _add4(
+    n: float, mean: float, m2: float, m3: float, m4: float, value: float
+) -> tuple[float, float, float, float, float]:
+    before, n = n, n + 1.0
+    delta = value - mean
+    step = delta / n
+    term = delta * step * before
+    m4 += term * step * step * (n * n - 3.0 * n + 3.0) + 6.0 * step * step * m2 - 4.0 * step * m3
+    m3 += term * step * (n - 2.0) - 3.0 * step * m2
+    return n, mean + step, m2 + term, m3, m4
+
+
+@kernel
+def _merge4(a: Array, n: float, mean: float, m2: float, m3: float, m4: float) -> tuple[float, float, float]:
+    """M2, M3 and M4 of the tail ``a`` and the head together."""
+    total = a[0] + n
+    p, q = a[0] / total, n / total
+    delta = mean - a[1]
+    delta2 = delta * delta
+    cross = a[0] * q * delta2
+    merged3 = a[3] + m3 + cross * delta * (p - q) + 3.0 * delta * (p * m2 - q * a[2])
+    merged4 = (
+        a[4]
+        + m4
+        + cross * delta2 * (p * p - p * q + q * q)
+        + 6.0 * delta2 * (p * p * m2 + q * q * a[2])
+        + 4.0 * delta * (p * m3 - q * a[3])
+    )
+    return a[2] + m2 + cross, merged3, merged4
+
+
+@kernel
+def higher_moments(
+    x: Array,
+    listed: Array,
+    window: int,
+    min_obs: int,
+    start: int,
+    statistic: int,
+    out: Array,
+    lo: int,
+    hi: int,
+) -> None:
+    """Fill in the rolling skewness or excess kurtosis, bias-adjusted."""
+    rows = x.shape[1]
+    tail = np.empty((window + 1, 5))
+    for j in range(lo, hi):
+        tail[:] = 0.0
+        for block in range(-(start % window), rows, window):
+            first, last = max(block, 0), min(block + window, rows)
+            n = mean = m2 = m3 = m4 = 0.0
+            for t in range(first, last):
+                value = x[j, t]
+                if math.isfinite(value):
+                    n, mean, m2, m3, m4 = _add4(n, mean, m2, m3, m4, value)
+                k = t - block + 1
+                count = tail[k, 0] + n
+                result = math.nan
+                if count >= min_obs and _ready(listed, j, t, window, start):
+                    s2, s3, s4 = _merge4(tail[k], n, mean, m2, m3, m4)
+                    if s2 == 0.0:
+                        result = math.nan
+                    elif statistic == SKEW:
+                        result = count * math.sqrt(count - 1.0) / (count - 2.0) * s3 / (s2 * math.sqrt(s2))
+                    else:
+                        result = (count - 1.0) / ((count - 2.0) * (count - 3.0))
+                        result *= (count + 1.0) * count * s4 / (s2 * s2) - 3.0 * (count - 1.0)
+                out[j, t] = _finite_or_nan(result)
+            n = mean = m2 = m3 = m4 = 0.0
+            for t in range(last - 1, first - 1, -1):
+                value = x[j, t]
+                if math.isfinite(value):
+                    n, mean, m2, m3, m4 = _add4(n, mean, m2, m3, m4, value)
+                k = t - block
+                tail[k, 0], tail[k, 1], tail[k, 2], tail[k, 3], tail[k, 4] = n, mean, m2, m3, m4
+
+
+@kernel
+def _add_pair(
+    n: float, mx: float, my: float, sxx: float, syy: float, sxy: float, x: float, y: float
+) -> tuple[float, float, float, float, float, float]:
+    n += 1.0
+    dx, dy = x - mx, y - my
+    mx += dx / n
+    my += dy / n
+    return n, mx, my, sxx + dx * (x - mx), syy + dy * (y - my), sxy + dx * (y - my)
+
+
+@kernel
+def _pair_statistic(statistic: int, n: float, sxx: float, syy: float, sxy: float) -> float:
+    if statistic == COV:
+        return sxy / (n - 1.0)
+    if sxx == 0.0:
+        return math.nan
+    if statistic == BETA:
+        return sxy / sxx
+    if statistic == RESIDUAL_STD:
+        return math.sqrt(max(syy - sxy / sxx * sxy, 0.0) / (n - 1.0))
+    if syy == 0.0:
+        return math.nan
+    return min(max(sxy / (math.sqrt(sxx) * math.sqrt(syy)), -1.0), 1.0)
+
+
+@kernel
+def comoments(
+    x: Array,
+    y: Array,
+    listed: Array,
+    window: int,
+    min_obs: int,
+    start: int,
+    statistic: int,
+    out: Array,
+    lo: int,
+    hi: int,
+) -> None:
+    """Fill in the rolling covariance, correlation, slope or residual deviation of y on x over the pairs.
+
+    x or y may have a single column, which then serves every column of the other.
+    """
+    rows = x.shape[1]
+    tail = np.empty((window + 1, 6))
+    for j in range(lo, hi):
+        xs = x[j if x.shape[0] > 1 else 0]
+        ys = y[j if y.shape[0] > 1 else 0]
+        tail[:] = 0.0
+        for block in range(-(start % window), rows, window):
+            first, last = max(block, 0), min(block + window, rows)
+            n = mx = my = sxx = syy = sxy = 0.0
+            for t in range(first, last):
+                if math.isfinite(xs[t]) and math.isfinite(ys[t]):
+                    n, mx, my, sxx, syy, sxy = _add_pair(n, mx, my, sxx, syy, sxy, xs[t], ys[t])
+                a = tail[t - block + 1]
+                count = a[0] + n
+                result = math.nan
+                if count >= min_obs and _ready(listed, j, t, window, start):
+                    dx, dy = mx - a[1], my - a[2]
+                    cross = a[0] * (n / count)
+                    result = _pair_statistic(
+                        statistic,
+                        count,
+                        a[3] + sxx + dx * dx * cross,
+                        a[4] + syy + dy * dy * cross,
+                        a[5] + sxy + dx * dy * cross,
+                    )
+                out[j, t] = _finite_or_nan(result)
+            n = mx = my = sxx = syy = sxy = 0.0
+            for t in range(last - 1, first - 1, -1):
+                if math.isfinite(xs[t]) and math.isfinite(ys[t]):
+                    n, mx, my, sxx, syy, sxy = _add_pair(n, mx, my, sxx, syy, sxy, xs[t], ys[t])
+                a = tail[t - block]
+                a[0], a[1], a[2], a[3], a[4], a[5] = n, mx, my, sxx, syy, sxy
+
+
+@kernel
+def extremes(
+    x: Array,
+    listed: Array,
+    window: int,
+    min_obs: int,
+    start: int,
+    statistic: int,
+    out: Array,
+    lo: int,
+    hi: int,
+) -> None:
+    """Fill in the rolling minimum, maximum or maximum drawdown.
+
+    The deepest fall of two stretches after one another is the deepest of the first, of the second, and of
+    the highest value of the first to the lowest of the second.
+    """
+    rows = x.shape[1]
+    tail = np.empty((window + 1, 4))
+    for j in range(lo, hi):
+        tail[:, 0], tail[:, 1], tail[:, 2], tail[:, 3] = 0.0, math.inf, -math.inf, 0.0
+        for block in range(-(start % window), rows, window):
+            first, last = max(block, 0), min(block + window, rows)
+            n, low, high, fall = 0.0, math.inf, -math.inf, 0.0
+            for t in range(first, last):
+                value = x[j, t]
+                if math.isfinite(value):
+                    n += 1.0
+                    low, high = min(low, value), max(high, value)
+                    fall = min(fall, value / high - 1.0)
+                k = t - block + 1
+                result = math.nan
+                if tail[k, 0] + n >= min_obs and _ready(listed, j, t, window, start):
+                    bottom = min(tail[k, 1], low)
+                    if statistic == MIN:
+                        result = bottom
+                    elif statistic == MAX:
+                        result = max(tail[k, 2], high)
+                    elif bottom > 0.0:
+                        result = min(tail[k, 3], fall)
+                        if tail[k, 0] > 0.0 and n > 0.0:
+                            result = min(result, low / tail[k, 2] - 1.0)
+                out[j, t] = result
+            n, low, high, fall = 0.0, math.inf, -math.inf, 0.0
+            for t in range(last - 1, first - 1, -1):
+                value = x[j, t]
+                if math.isfinite(value):
+                    n += 1.0
+                    low, high = min(low, value), max(high, value)
+                    fall = min(fall, low / value - 1.0)
+                k = t - block
+                tail[k, 0], tail[k, 1], tail[k, 2], tail[k, 3] = n, low, high, fall
+
+
+@kernel
+def rank_in_window(
+    x: Array, listed: Array, window: int, min_obs: int, start: int, out: Array, lo: int, hi: int
+) -> None:
+    """Rank of the last value among the values of its window, ties averaged, divided by their number."""
+    rows = x.shape[1]
+    values = np.empty(rows)
+    for j in range(lo, hi):
+        for t in range(rows):
+            values[t] = _finite_or_nan(x[j, t])
+        for t in range(rows):
+            value = values[t]
+            out[j, t] = math.nan
+            if math.isnan(value) or not _ready(listed, j, t, window, start):
+                continue
+            n = below = equal = 0
+            for s in range(max(t - window + 1, 0), t + 1):
+                n += values[s] == values[s]
+                below += values[s] < value
+                equal += values[s] == value
+            if n >= min_obs:
+                out[j, t] = (below + 0.5 * (equal + 1)) / n
+
+
+# Recursion and history ------------------------------------------------------------------------------------
+
+
+@kernel
+def exponential(x: Array, restart: Mask, alpha: float, gap_aware: bool, out: Array, lo: int, hi: int) -> None:
+    """Recursive average; ``restart`` (empty: never) marks where the state is dropped."""
+    for j in range(lo, hi):
+        state = math.nan
+        old = 1.0
+        for t in range(x.shape[1]):
+            if restart.size and restart[j, t]:
+                state = math.nan
+            old *= 1.0 - alpha
+            value = x[j, t]
+            out[j, t] = math.nan
+            if math.isfinite(value):
+                if math.isnan(state):
+                    state = value
+                elif gap_aware:
+                    state += alpha / (alpha + old) * (value - state)
+                else:
+                    state += alpha * (value - state)
+                old = 1.0
+                out[j, t] = state
+
+
+@kernel
+def last_valid(x: Array, listed: Array, within: int, out: Array, lo: int, hi: int) -> None:
+    """Last finite value, at most ``within`` rows old and inside the current listing (empty: any)."""
+    for j in range(lo, hi):
+        value, age = math.nan, 0
+        for t in range(x.shape[1]):
+            age += 1
+            if math.isfinite(x[j, t]):
+                value, age = x[j, t], 0
+            known = age <= within and (listed.size == 0 or age < listed[j, t])
+            out[j, t] = value if known else math.nan
+
+
+@kernel
+def listing_age(
+    prices: Array, ended: Mask, max_gap: int, count: Array, gap: Array, out: Array, lo: int, hi: int
+) -> None:
+    """Sessions since the listing began; ``count`` and ``gap`` hold the state before, then after, the rows."""
+    for j in range(lo, hi):
+        for t in range(prices.shape[1]):
+            mark = ended.size > 0 and ended[j, t]
+            priced = math.isfinite(prices[j, t])
+            gap[j] = 0.0 if priced else gap[j] + 1.0
+            if not priced and (mark or gap[j] >= max_gap):
+                count[j] = 0.0
+            elif priced or count[j] > 0.0:
+                count[j] += 1.0
+            out[j, t] = count[j] if count[j] > 0.0 else math.nan
+            if mark:
+                count[j] = 0.0
+
+
+# Cross-section --------------------------------------------------------------------------------------------
+
+
+@kernel
+def cross_moments(x: Array, members: Mask, count: Array, mean: Array, std: Array, lo: int, hi: int) -> None:
+    """Count, mean and sample deviation of the members of dates lo to hi.
+
+    Sums are taken of the distances to the date's first value, so that equal values have the deviation 0.
+    """
+    count[lo:hi], mean[lo:hi], std[lo:hi] = 0.0, 0.0, 0.0
+    anchor = np.empty(hi - lo)
+    for j in range(x.shape[0]):
+        for t in range(lo, hi):
+            value = x[j, t]
+            if members[j, t] and math.isfinite(value):
+                if count[t] == 0.0:
+                    anchor[t - lo] = value
+                count[t] += 1.0
+                mean[t] += value - anchor[t - lo]
+    for t in range(lo, hi):
+        mean[t] = anchor[t - lo] + mean[t] / count[t] if count[t] > 0.0 else math.nan
+    for j in range(x.shape[0]):
+        for t in range(lo, hi):
+            value = x[j, t]
+            if members[j, t] and math.isfinite(value):
+                std[t] += (value - mean[t]) * (value - mean[t])
+    for t in range(lo, hi):
+        std[t] = math.sqrt(std[t] / (count[t] - 1.0)) if count[t] > 1.0 else math.nan
+
+
+@kernel
+def standardise(
+    x: Array, members: Mask, mean: Array, std: Array, bound: float, out: Array, lo: int, hi: int
+) -> None:
+    """(x − mean)/std inside ±bound; 0 where the date has no deviation."""
+    for j in range(x.shape[0]):
+        for t in range(lo, hi):
+            value = x[j, t]
+            out[j, t] = math.nan
+            if members[j, t] and math.isfinite(value):
+                score = (value - mean[t]) / std[t] if std[t] > 0.0 else 0.0
+                out[j, t] = min(max(score, -bound), bound)
+
+
+@kernel
+def group_means(
+    x: Array, groups: npt.NDArray[np.int32], members: Mask, number: int, out: Array, lo: int, hi: int
+) -> None:
+    """Mean of the members of each cell's group on dates lo to hi, at every member with a group (≥ 0)."""
+    anchor = np.empty((number, hi - lo))
+    total = np.zeros((number, hi - lo))
+    count = np.zeros((number, hi - lo))
+    for j in range(x.shape[0]):
+        for t in range(lo, hi):
+            g, value = groups[j, t], x[j, t]
+            if members[j, t] and g >= 0 and math.isfinite(value):
+                if count[g, t - lo] == 0.0:
+                    anchor[g, t - lo] = value
+                count[g, t - lo] += 1.0
+                total[g, t - lo] += value - anchor[g, t - lo]
+    for j in range(x.shape[0]):
+        for t in range(lo, hi):
+            g = groups[j, t]
+            out[j, t] = math.nan
+            if members[j, t] and g >= 0 and count[g, t - lo] > 0.0:
+                out[j, t] = anchor[g, t - lo] + total[g, t - lo] / count[g, t - lo]
+
+
+@kernel
+def inner_products(x: Array, y: Array, out: Array, lo: int, hi: int) -> None:
+    """Sum over tickers of x·y per date, over the cells where both exist."""
+    out[lo:hi] = 0.0
+    for j in range(x.shape[0]):
+        for t in range(lo, hi):
+            product = x[j, t] * y[j, t]
+            if not math.isnan(product):
+                out[t] += product
