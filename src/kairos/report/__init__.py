@@ -1,0 +1,18 @@
+"""One self-contained HTML file per result: numbers and series in, a page out. No formulas here."""
+
+from kairos.report.charts import Estimate
+from kairos.report.page import Page
+from kairos.report.signals import Information, Signal, SignalSheet, signal_page
+from kairos.report.tearsheet import Headline, TearSheet, tearsheet
+
+__all__ = [
+    "Estimate",
+    "Headline",
+    "Information",
+    "Page",
+    "Signal",
+    "SignalSheet",
+    "TearSheet",
+    "signal_page",
+    "tearsheet",
+]
