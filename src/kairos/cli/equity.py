@@ -1,0 +1,410 @@
+"""`kairos equity …`: factor research from the vendor's files to backtests."""
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kairos.cli import console
+from kairos.cli.options import (
+    ConfigOption,
+    DbOption,
+    JsonOption,
+    NamespaceOption,
+    SetOption,
+    SnapshotOption,
+    WaitOption,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kairos.equity.backtest import BacktestResult
+    from kairos.settings import Settings
+    from kairos.store import Store
+    from kairos.store.ledger import Run
+
+app = typer.Typer(
+    name="equity",
+    help="Factor research: vendor data, universe, features, backtests.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+AlphaOption = Annotated[
+    list[str],
+    typer.Option(
+        "--alpha", metavar="COLUMN", help="The signal: a column of a feature table, or table.column."
+    ),
+]
+LowerOption = Annotated[bool, typer.Option("--lower-is-better", help="Turn the sign of the signal.")]
+ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write an HTML report.")]
+
+
+@app.command()
+def ingest(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Folders or files of the vendor, or an older DuckDB file.")
+    ],
+    db: DbOption = None,
+    reject: Annotated[
+        Path | None, typer.Option("--reject", metavar="FILE", help="Set bad rows aside in this CSV file.")
+    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    wait: WaitOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Load vendor exports: an upsert on each table's key; the latest `lastupdated` wins.
+
+    Example: kairos equity ingest exports/ --db data/kairos.duckdb
+    """
+    from kairos.equity.ingest import ingest as load
+
+    settings = settings_of(config, overrides, db)
+    with console.progress("Loading"):
+        report = load(sources, Path(settings.data.db), reject=reject, settings=settings, wait=wait)
+    if json:
+        console.emit_json(report.as_dict())
+        return
+    rows = report.rows()
+    console.table(list(rows[0]), [list(row.values()) for row in rows])
+    for line in report.remarks():
+        console.note(line)
+
+
+@app.command()
+def build(
+    tables: Annotated[list[str] | None, typer.Argument(help="Tables to make; without one all.")] = None,
+    db: DbOption = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="DATE", help="Use only what was known on this date.")
+    ] = None,
+    into: Annotated[str, typer.Option("--into", metavar="NAME", help="Namespace of the results.")] = "main",
+    force: Annotated[bool, typer.Option("--force", help="Make even what is current.")] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    wait: WaitOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Make the named tables and all they need; what is current is left alone.
+
+    Example: kairos equity build feat_beta --db data/kairos.duckdb
+    """
+    from kairos.equity.build import build as make
+
+    settings = settings_of(config, overrides, db)
+    with console.progress("Building") as advance:
+        report = make(
+            Path(settings.data.db),
+            tables or (),
+            settings=settings,
+            as_of=_date(as_of, "--as-of"),
+            into=into,
+            force=force,
+            wait=wait,
+            progress=lambda *_: advance(1),
+        )
+    if json:
+        console.emit_json(report.as_dict())
+        return
+    console.table(
+        ["table", "rows", "compute s", "write s"],
+        [[b["table"], b["rows"], b["compute_s"], b["write_s"]] for b in report.built],
+    )
+    if report.current:
+        console.say(f"current: {', '.join(report.current)}")
+    for line in report.remarks():
+        console.note(line)
+    console.say(f"snapshot {report.snapshot}, {report.seconds:.1f} s")
+
+
+@app.command()
+def status(
+    db: DbOption = None,
+    namespace: NamespaceOption = "main",
+    snapshot: SnapshotOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show each table: rows, last session, whether it is current, and why not.
+
+    Example: kairos equity status --db data/kairos.duckdb
+    """
+    from kairos.equity.build import status as state
+
+    settings = settings_of(config, overrides, db)
+    found = state(Path(settings.data.db), settings=settings, namespace=namespace, snapshot=snapshot)
+    if json:
+        console.emit_json(found)
+        return
+    console.table(
+        ["table", "rows", "parts", "last", "state", "why"],
+        [[t.name, t.rows, t.parts, t.last, t.state, "; ".join(t.why)] for t in found],
+    )
+
+
+@app.command()
+def universe(
+    db: DbOption = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Where the list goes.")] = None,
+    date: Annotated[
+        str | None, typer.Option("--date", metavar="DATE", help="The session; without it the last one.")
+    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    snapshot: SnapshotOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write the universe of a date, in the columns of the manual's list.
+
+    Example: kairos equity universe --csv universe.csv --set equity.universe.mode=option_b
+    """
+    from kairos.equity.universe import universe_list
+
+    settings = settings_of(config, overrides, db)
+    rows = universe_list(
+        Path(settings.data.db), settings=settings, date=_date(date, "--date"), csv=csv, snapshot=snapshot
+    )
+    if json:
+        console.emit_json(rows.to_pylist())
+    elif csv is not None:
+        console.say(f"{rows.num_rows:,} tickers in {csv}")
+    else:
+        console.table(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
+
+
+@app.command()
+def backtest(
+    strategies: Annotated[
+        list[str], typer.Argument(help="Entries of [equity.strategies], e.g. baseline risk1.")
+    ],
+    alpha: Annotated[
+        str, typer.Option("--alpha", metavar="COLUMN", help="The signal: a column, or table.column.")
+    ],
+    db: DbOption = None,
+    lower_is_better: LowerOption = False,
+    start: Annotated[str | None, typer.Option("--start", metavar="DATE", help="First decision.")] = None,
+    end: Annotated[str | None, typer.Option("--end", metavar="DATE", help="Last session.")] = None,
+    lag: Annotated[int | None, typer.Option("--lag", help="Sessions from decision to fill.")] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option("--benchmark", metavar="FILE|TICKER", help="Instead of the equal-weight universe."),
+    ] = None,
+    save_as: Annotated[
+        str | None, typer.Option("--save-as", metavar="NAME", help="Name of the results.")
+    ] = None,
+    report: ReportOption = None,
+    namespace: NamespaceOption = "main",
+    snapshot: SnapshotOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    wait: WaitOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Run strategies on a signal; results, weights and a row of the ledger are stored.
+
+    A bare --set, such as --set top_n=30, means the strategies being run.
+
+    Example: kairos equity backtest baseline risk1 --alpha ret_21d --lower-is-better --report tear.html
+    """
+    from kairos.equity.backtest import backtest as run
+
+    given = {"start": start, "end": end, "lag": lag}
+    flags = [f"equity.backtest.{key}={value}" for key, value in given.items() if value is not None]
+    settings = settings_of(config, [*flags, *(overrides or ())], db, strategies)
+    with console.progress("Simulating"):
+        found = run(
+            Path(settings.data.db),
+            strategies,
+            alpha=alpha,
+            settings=settings,
+            lower_is_better=lower_is_better,
+            benchmark=benchmark,
+            save_as=save_as,
+            namespace=namespace,
+            snapshot=snapshot,
+            wait=wait,
+        )
+    if json:
+        console.emit_json([{**result.headline(), "run": entry.id} for result, entry in found])
+    else:
+        _print_headlines(found)
+    if report is not None:
+        _write_sheets(found, report)
+
+
+@app.command()
+def signals(
+    alpha: AlphaOption,
+    db: DbOption = None,
+    lower_is_better: LowerOption = False,
+    horizon: Annotated[int | None, typer.Option("--horizon", help="Sessions of the forward return.")] = None,
+    lag: Annotated[
+        int | None, typer.Option("--lag", help="Sessions from the signal to the start of the return.")
+    ] = None,
+    report: ReportOption = None,
+    namespace: NamespaceOption = "main",
+    snapshot: SnapshotOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure how well columns foretell returns: information coefficient, decay, quantiles, turnover.
+
+    Example: kairos equity signals --alpha price_vs_sma_21 --horizon 5 --report signals.html
+    """
+    from kairos.equity.sheets import signal_sheet
+    from kairos.equity.signals import signals as study
+    from kairos.report import signal_page
+
+    given = {"horizon": horizon, "lag": lag}
+    flags = [f"equity.signals.{key}={value}" for key, value in given.items() if value is not None]
+    settings = settings_of(config, [*flags, *(overrides or ())], db)
+    with console.progress("Evaluating"):
+        found = study(
+            Path(settings.data.db),
+            alpha,
+            settings=settings,
+            lower_is_better=lower_is_better,
+            namespace=namespace,
+            snapshot=snapshot,
+        )
+    if json:
+        console.emit_json(found.as_dict())
+    else:
+        console.table(*found.table())
+    if report is not None:
+        command = " ".join(
+            [
+                "equity signals",
+                *(f"--alpha {a}" for a in alpha),
+                *(["--lower-is-better"] if lower_is_better else []),
+            ]
+        )
+        signal_page(signal_sheet(found, command)).write(report)
+        console.note(f"report: {report}")
+
+
+@app.command()
+def snapshots(db: DbOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+    """List the states of the catalog that --snapshot can name.
+
+    Example: kairos equity snapshots --db data/kairos.duckdb
+    """
+    settings = settings_of(config, None, db)
+    found = [
+        [snap.id, f"{snap.created:%Y-%m-%d %H:%M:%S}", len(snap.tables), snap.code_version]
+        for snap in _store(settings).snapshots()
+    ]
+    columns = ["snapshot", "published (UTC)", "tables", "code"]
+    if json:
+        console.emit_json([dict(zip(columns, row, strict=True)) for row in found])
+    else:
+        console.table(columns, found)
+
+
+@app.command()
+def vacuum(
+    db: DbOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Delete parts that no kept snapshot names.
+
+    Example: kairos equity vacuum --dry-run
+    """
+    settings = settings_of(config, None, db)
+    gone = _store(settings).vacuum(dry_run=dry_run, age=dt.timedelta(hours=settings.store.vacuum_age_hours))
+    if json:
+        console.emit_json(gone)
+    else:
+        verb = "would go" if dry_run else "deleted"
+        console.say(
+            f"{gone.parts:,} parts and {gone.temporary:,} temporary files {verb}: {gone.bytes / 1e6:,.1f} MB"
+        )
+
+
+@app.command()
+def relocate(db: DbOption = None, config: ConfigOption = None) -> None:
+    """Rewrite the paths of parts after the folder was moved.
+
+    Example: kairos equity relocate --db /new/place/kairos.duckdb
+    """
+    _store(settings_of(config, None, db)).relocate()
+    console.say("The catalog names the parts where they are now.")
+
+
+@app.command("export-db")
+def export_db(
+    file: Annotated[Path, typer.Argument(help="The DuckDB file to write.")],
+    db: DbOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+    snapshot: SnapshotOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Write one self-contained DuckDB file with real tables.
+
+    Example: kairos equity export-db kairos-copy.duckdb
+    """
+    _store(settings_of(config, None, db)).export(file, force=force, snapshot=snapshot)
+    console.say(str(file))
+
+
+def _print_headlines(found: "Sequence[tuple[BacktestResult, Run]]") -> None:
+    shown = {
+        "annual_return": "return a year",
+        "volatility": "volatility",
+        "sharpe": "Sharpe",
+        "sharpe_se": "± se",
+        "max_drawdown": "max drawdown",
+        "active_return": "active a year",
+        "information_ratio": "information ratio",
+        "turnover": "turnover a year",
+        "cost_drag": "cost a year",
+        "n_positions": "names",
+        "sessions": "sessions",
+    }
+    lines = [result.headline() for result, _ in found]
+    console.table(
+        ["", *(line["strategy"] for line in lines)],
+        [[label, *(line[key] for line in lines)] for key, label in shown.items()],
+    )
+    for result, run in found:
+        console.note(f"{result.strategy.name}: {result.dates[0]} to {result.dates[-1]}, run {run.id}")
+
+
+def _write_sheets(found: "Sequence[tuple[BacktestResult, Run]]", report: Path) -> None:
+    """One file a strategy: the given name, and with several strategies the name with the strategy behind it."""
+    from kairos.equity.sheets import tear_sheet
+    from kairos.report import tearsheet
+
+    for result, run in found:
+        name = (
+            report
+            if len(found) == 1
+            else report.with_name(f"{report.stem}_{result.strategy.name}{report.suffix}")
+        )
+        tearsheet(tear_sheet(result, run)).write(name)
+        console.note(f"report: {name}")
+
+
+def _store(settings: "Settings") -> "Store":
+    from kairos.equity.context import open_store
+
+    return open_store(Path(settings.data.db), settings)
+
+
+def _date(text: str | None, option: str) -> dt.date | None:
+    from kairos.errors import InputError
+
+    if text is None:
+        return None
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{option} {text}: a date is written yyyy-mm-dd") from None

@@ -1,0 +1,177 @@
+"""A book that is held, drifts and is traded: weights, cash, daily profit and loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from kairos.equity.backtest.costs import Costs, Vector
+from kairos.equity.backtest.market import Market
+
+ROUNDING = 1e-12
+"""Purchases above the free cash by less than this are rounding, not borrowing."""
+
+Index = np.ndarray[Any, np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Weights to reach, for every name that is held or wanted.
+
+    Attributes
+    ----------
+    names : (n,) int
+        Columns of the market.
+    weight : (n,)
+        Weight to reach, as a fraction of equity.
+    adv, volatility : (n,)
+        Average daily dollar volume (USD) and daily volatility, as known at the decision.
+    scale : float
+        Dollars per dollar of the book that the weights refer to.
+    cash : float
+        What is left of equity when all weights are reached; below 0 for a leveraged book.
+    expires : int
+        Last row on which what is still open is tried.
+    """
+
+    names: Index
+    weight: Vector
+    adv: Vector
+    volatility: Vector
+    scale: float
+    cash: float
+    expires: int
+
+
+@dataclass
+class Account:
+    """Follows one book through time. Weights are fractions of equity; what is left of 1 is cash.
+
+    Attributes
+    ----------
+    ret, cost, turnover, gross, net, names : (T,)
+        Daily return after costs, cost, Σ|Δw|, exposures after the close's trades, number of positions.
+    weights : (T, N)
+        Weights after the trades of each close; None when they are not kept.
+    cancelled : int
+        Orders given up because no price came in time or the next order replaced them.
+    """
+
+    market: Market
+    costs: Costs
+    begin: int
+    keep_weights: bool = False
+    weight: Vector = field(init=False)
+    row: int = field(init=False)
+    ret: Vector = field(init=False)
+    cost: Vector = field(init=False)
+    turnover: Vector = field(init=False)
+    gross: Vector = field(init=False)
+    net: Vector = field(init=False)
+    names: Vector = field(init=False)
+    weights: np.ndarray[Any, np.dtype[np.float64]] | None = field(init=False, default=None)
+    order: Order | None = field(init=False, default=None)
+    cancelled: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        T, N = self.market.frame.shape
+        self.weight, self.row = np.zeros(N), self.begin
+        self.ret, self.cost, self.turnover = np.zeros(T), np.zeros(T), np.zeros(T)
+        self.gross, self.net, self.names = np.zeros(T), np.zeros(T), np.zeros(T)
+        if self.keep_weights:
+            self.weights = np.zeros((T, N))
+
+    @property
+    def held(self) -> Index:
+        """Columns with a position."""
+        return np.flatnonzero(self.weight)
+
+    def fill(self, order: Order) -> None:
+        """Trade towards an order at the present close; it replaces what was still open."""
+        if self.order is not None:
+            self.cancelled += len(self.order.names)
+        self.order = order
+        self._trade()
+
+    def advance(self, to: int) -> None:
+        """Hold until the close of row `to`; what is still open of an order is tried at every close."""
+        while self.row < to:
+            self._hold(self.row + 1 if self.order is not None else to)
+            if self.order is not None:
+                self._trade()
+
+    def _hold(self, to: int) -> None:
+        """Drift from the present close to the close of row `to`.
+
+        In units of the equity at the start: position_i(u) = w_i · V_i(u) / V_i(t), interest and fees are
+        paid out of cash day by day, and r_u = E_u / E_{u-1} - 1 with E = cash + Σ positions.
+        """
+        market, t, held = self.market, self.row, self.held
+        position = self.weight[held] * (market.value[t : to + 1, held] / market.value[t, held])
+        live = np.arange(t, to + 1)[:, None] < market.settled[held]
+        exposed = np.where(live, position, 0.0)
+        gross, short = np.abs(exposed).sum(axis=1), -np.minimum(exposed, 0.0).sum(axis=1)
+        invested, cash = position.sum(axis=1), 1.0 - position[0].sum()
+        equity = np.ones(to - t + 1)
+        for i, u in enumerate(range(t + 1, to + 1)):
+            before = equity[i]
+            cash += before * self.costs.carry(gross[i] / before, short[i] / before, market.days[u])
+            equity[i + 1] = cash + invested[i + 1]
+        rows = slice(t + 1, to + 1)
+        share = exposed[1:] / equity[1:, None]
+        self.ret[rows] = equity[1:] / equity[:-1] - 1.0
+        self.gross[rows], self.net[rows] = gross[1:] / equity[1:], share.sum(axis=1)
+        self.names[rows] = np.count_nonzero(share, axis=1)
+        if self.weights is not None:
+            self.weights[rows, held] = share
+        self.weight[held] = share[-1]
+        self.row = to
+
+    def _trade(self) -> None:
+        """Move towards the order's weights as far as prices and participation allow, and pay for it."""
+        order, t = self.order, self.row
+        assert order is not None  # noqa: S101 - the callers have looked
+        change = order.weight - self.weight[order.names]
+        largest = self.costs.largest(order.adv, order.scale)
+        priced = self.market.priced[t, order.names]
+        step = np.where(priced, np.clip(change, -largest, largest), 0.0)
+        step = np.where(step > 0.0, step * self._affordable(order, step), step)
+        whole = step == change
+        self.weight[order.names] = np.where(whole, order.weight, self.weight[order.names] + step)
+        cost = float(self.costs.trade(step, order.volatility, order.adv, order.scale).sum())
+        self.cost[t] += cost
+        self.turnover[t] += float(np.abs(step).sum())
+        self.ret[t] = (1.0 + self.ret[t]) * (1.0 - cost) - 1.0
+        self.gross[t], self.net[t] = np.abs(self.weight).sum(), self.weight.sum()
+        self.names[t] = np.count_nonzero(self.weight)
+        if self.weights is not None:
+            self.weights[t] = self.weight
+        self.weight /= 1.0 - cost  # the cost is paid out of cash, so the positions weigh more in what is left
+        self._leave_open(order, ~whole & ((order.weight != 0.0) | (self.weight[order.names] != 0.0)))
+
+    def _affordable(self, order: Order, step: Vector) -> float:
+        """Share of the purchases that sales and free cash pay for.
+
+        A long-only book borrows no more than its order asks for: while sales wait for a price or for volume,
+        purchases wait too. A book with shorts is financed by them and is not held back.
+        """
+        bought, sold = step[step > 0.0].sum(), -step[step < 0.0].sum()
+        if bought == 0.0 or (order.weight < 0.0).any() or (self.weight < 0.0).any():
+            return 1.0
+        free = max(1.0 - self.weight.sum() - order.cash, 0.0)
+        return float(min((free + sold) / bought, 1.0)) if bought - sold > free + ROUNDING else 1.0
+
+    def _leave_open(self, order: Order, still: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+        if still.any() and self.row < order.expires:
+            self.order = replace(
+                order,
+                names=order.names[still],
+                weight=order.weight[still],
+                adv=order.adv[still],
+                volatility=order.volatility[still],
+            )
+        else:
+            self.cancelled += int(still.sum())
+            self.order = None

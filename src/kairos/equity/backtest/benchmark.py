@@ -1,0 +1,78 @@
+"""A benchmark that the user names: a ticker of the price base, or a file of returns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from kairos.equity.context import Context
+from kairos.equity.frame import Array, dates, numbers
+from kairos.errors import InputError
+
+Dates = np.ndarray[Any, np.dtype[np.datetime64]]
+
+
+def benchmark_returns(context: Context, name: str, sessions: Dates) -> Array:
+    """Daily total return of a benchmark on `sessions`.
+
+    Parameters
+    ----------
+    name : str
+        A ticker of ``sep_base``, or a CSV file with the columns ``date`` (ISO) and ``return`` (simple, daily)
+        or ``close`` (a total-return level).
+
+    Raises
+    ------
+    InputError
+        When it is neither, or a session has no value: the message names the first one.
+    """
+    path = Path(name)
+    days, level, is_return = _from_file(path) if path.is_file() else _from_ticker(context, name)
+    at = np.searchsorted(days, sessions)
+    inside = (at < len(days)) & (days[np.minimum(at, len(days) - 1)] == sessions)
+    if not inside.all():
+        first = sessions[np.argmin(inside)]
+        raise InputError(
+            f"benchmark {name} has no value on {first}, nor on {(~inside).sum() - 1} other sessions of the run"
+        )
+    if is_return:
+        return level[at]
+    before = np.maximum(at - 1, 0)
+    return np.where(at > 0, level[at] / level[before] - 1.0, 0.0)
+
+
+def _from_ticker(context: Context, ticker: str) -> tuple[Dates, Array, bool]:
+    with context.connect("sep_base") as con:
+        rows = con.sql(
+            "SELECT date, closeadj FROM sep_base WHERE ticker = ? ORDER BY date", params=[ticker]
+        ).to_arrow_table()
+    if not rows.num_rows:
+        raise InputError(f"benchmark {ticker} is neither a file nor a ticker of sep_base")
+    return dates(rows["date"]), numbers(rows["closeadj"]), False
+
+
+def _from_file(path: Path) -> tuple[Dates, Array, bool]:
+    types = {"date": pa.date32(), "return": pa.float64(), "close": pa.float64()}
+    try:
+        rows = pyarrow.csv.read_csv(path, convert_options=pyarrow.csv.ConvertOptions(column_types=types))
+    except pa.ArrowInvalid as error:
+        raise InputError(f"benchmark {path}: {error}; dates are written yyyy-mm-dd") from None
+    value = next((c for c in ("return", "close") if c in rows.column_names), None)
+    if value is None or "date" not in rows.column_names:
+        raise InputError(
+            f"benchmark {path} needs the columns date and return (or close); it has {', '.join(rows.column_names)}"
+        )
+    rows = rows.sort_by("date")
+    level = numbers(rows[value])
+    days = dates(rows["date"])
+    if not np.isfinite(level).all():
+        raise InputError(
+            f"benchmark {path}: no number in column {value} on {days[np.argmin(np.isfinite(level))]}"
+        )
+    if len(np.unique(days)) != len(days):
+        raise InputError(f"benchmark {path}: a date stands there twice")
+    return days, level, value == "return"

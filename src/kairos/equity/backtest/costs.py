@@ -1,0 +1,101 @@
+"""What trading and holding cost. The same object serves the simulator and whatever decides on trades."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from kairos.settings import Backtest
+
+Vector = np.ndarray[Any, np.dtype[np.float64]]
+DAYS_PER_YEAR = 365.0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """One-way trading cost and carry, as fractions of capital.
+
+    A trade of weight Δw costs |Δw| · (half_spread + impact · σ · √(|Δw| · capital · scale / adv)), the
+    square-root law of market impact (Grinold & Kahn 2000; Almgren et al. 2005).
+
+    Attributes
+    ----------
+    half_spread : float
+        Half of the bid-ask spread over the price.
+    impact : float
+        Impact, in daily volatilities, of trading a whole day's volume.
+    participation : float
+        Largest share of `adv` traded in a session; 0 is no limit.
+    borrow, financing_rate, cash_rate : float
+        Yearly rates, ACT/365: on shorts, on gross exposure above 1, on idle cash.
+    capital : float
+        USD, constant.
+    """
+
+    half_spread: float
+    impact: float
+    participation: float
+    borrow: float
+    financing_rate: float
+    cash_rate: float
+    capital: float
+
+    @classmethod
+    def of(cls, settings: Backtest) -> Costs:
+        """Costs of a resolved configuration."""
+        return cls(**settings.costs.model_dump(), capital=settings.capital)
+
+    @classmethod
+    def none(cls, capital: float) -> Costs:
+        """No costs at all: for benchmarks."""
+        return cls(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, capital)
+
+    @property
+    def needs_liquidity(self) -> bool:
+        """Whether a trade can be priced only with a known dollar volume (and volatility)."""
+        return self.impact > 0.0 or self.participation > 0.0
+
+    def trade(self, change: Vector, volatility: Vector, adv: Vector, scale: float = 1.0) -> Vector:
+        """Cost of each trade as a fraction of capital.
+
+        Parameters
+        ----------
+        change : (n,)
+            Change of weight.
+        volatility : (n,)
+            Daily.
+        adv : (n,)
+            Average daily dollar volume, USD.
+        scale : float
+            Dollars traded per dollar of the book that `change` refers to.
+        """
+        size = np.abs(change)
+        if self.impact == 0.0:
+            return size * self.half_spread
+        share = np.divide(size * self.capital * scale, adv, out=np.zeros_like(size), where=size > 0.0)
+        move = np.multiply(volatility, np.sqrt(share), out=np.zeros_like(size), where=size > 0.0)
+        return size * (self.half_spread + self.impact * move)
+
+    def largest(self, adv: Vector, scale: float = 1.0) -> Vector:
+        """Largest change of weight in one session."""
+        if self.participation == 0.0:
+            return np.full(adv.shape, np.inf)
+        return self.participation * adv / (self.capital * scale)
+
+    def carry(self, gross: float, short: float, days: float) -> float:
+        """Interest and fees of holding for `days` calendar days, as a return on equity (a cost is negative).
+
+        Parameters
+        ----------
+        gross, short : float
+            Gross exposure and the absolute value of the shorts, as fractions of equity.
+        """
+        yearly = (
+            self.cash_rate * max(1.0 - gross, 0.0)
+            - self.financing_rate * max(gross - 1.0, 0.0)
+            - self.borrow * short
+        )
+        return yearly * days / DAYS_PER_YEAR

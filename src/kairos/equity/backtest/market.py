@@ -1,0 +1,64 @@
+"""The market that a simulation runs in: what can be traded, and what a holding becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kairos.equity.context import PRICES, Context
+from kairos.equity.frame import Array, Frame, Mask
+from kairos.equity.outcome import Outcomes, value_path
+
+
+@dataclass(frozen=True)
+class Market:
+    """Prices and outcomes of every listing.
+
+    Attributes
+    ----------
+    frame : Frame
+        Sessions and listings.
+    value : (T, N)
+        Value of a holding at each close: the last price, and after the end the pay-out.
+    priced : (T, N) bool
+        A trade is possible at the close.
+    settled : (N,) int
+        Row from which a holding is cash; T where the listing never ends.
+    days : (T,)
+        Calendar days since the session before.
+    """
+
+    frame: Frame
+    value: Array
+    priced: Mask
+    settled: np.ndarray[Any, np.dtype[np.int64]]
+    days: np.ndarray[Any, np.dtype[np.float64]]
+
+    @classmethod
+    def of(cls, context: Context) -> Market:
+        """The market of a namespace."""
+        panels = context.panels(PRICES)
+        frame, outcomes = panels.frame, panels.outcomes
+        closeadj = panels[f"{PRICES}.closeadj"]
+        value = value_path(frame, closeadj, outcomes, context.settings.equity.listing.max_gap, settled=True)
+        return cls(frame, _carried(value), np.isfinite(closeadj), settled_rows(frame, outcomes), _days(frame))
+
+
+def settled_rows(frame: Frame, outcomes: Outcomes) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Row of the frame from which each listing's holder has cash; T where there is none."""
+    T = len(frame.sessions)
+    return np.where(outcomes.ended, np.minimum(outcomes.settled - frame.start, T), T)
+
+
+def _carried(value: Array) -> Array:
+    """The last known value where one is missing: a holding without a price earns nothing until its next."""
+    rows = np.where(np.isfinite(value), np.arange(len(value))[:, None], 0)
+    last = np.maximum.accumulate(rows, axis=0)
+    return np.asfortranarray(np.take_along_axis(value, last, axis=0))
+
+
+def _days(frame: Frame) -> np.ndarray[Any, np.dtype[np.float64]]:
+    step = np.diff(frame.sessions).astype(np.int64)
+    return np.concatenate([[0.0], step.astype(np.float64)])

@@ -1,0 +1,68 @@
+"""From a cross-section to the weights that a strategy wants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kairos.equity.backtest.costs import Vector
+
+if TYPE_CHECKING:
+    from kairos.equity.backtest.account import Index
+    from kairos.settings import Strategy
+
+CLIP = 3.0
+
+
+@dataclass(frozen=True)
+class CrossSection:
+    """What is known of the eligible names after the close of a decision date.
+
+    Attributes
+    ----------
+    names : (n,) int
+        Columns, in the order of the tickers.
+    alpha : (n,)
+        The signal, higher is better.
+    """
+
+    names: Index
+    alpha: Vector
+
+
+@dataclass(frozen=True)
+class Target:
+    """The weights that are wanted: of the raw book, as fractions of capital."""
+
+    names: Index
+    weight: Vector
+
+
+def alpha_z(alpha: Vector) -> Vector:
+    """z-score over the names of the date (sample standard deviation), clipped at ±3; 0 where all are equal."""
+    spread = alpha.std(ddof=1) if len(alpha) > 1 else 0.0
+    if spread == 0.0:
+        return np.zeros_like(alpha)
+    z: Vector = np.clip((alpha - alpha.mean()) / spread, -CLIP, CLIP)
+    return z
+
+
+def decide(section: CrossSection, strategy: Strategy) -> Target:
+    """Select and weight.
+
+    The best `top_n` by alpha (or by its clipped z, ties by alpha, then by ticker) are held long with equal
+    weights that sum to 1; with `bottom_n` the worst are held short, and each side sums to one half.
+    """
+    keys: list[Any] = [-section.alpha]
+    if strategy.rank_by == "alpha_z":
+        keys.append(-alpha_z(section.alpha))
+    order = np.lexsort((section.names, *keys))
+    n = len(order)
+    bottom = min(strategy.bottom_n, n // 2)
+    top = min(strategy.top_n, n - bottom)
+    long, short = section.names[order[:top]], section.names[order[n - bottom :]]
+    side = 0.5 if strategy.bottom_n else 1.0
+    weight = np.concatenate([np.full(top, side / max(top, 1)), np.full(bottom, -side / max(bottom, 1))])
+    return Target(np.concatenate([long, short]), weight)

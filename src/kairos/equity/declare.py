@@ -1,0 +1,189 @@
+"""What a table is: one declaration with its inputs, history, columns, formulas and the function that computes it.
+
+Everything that happens to a table follows from its declaration: its place in the build order, when it is
+stale, how far back an update must read, its page in the documentation and whether it may appear in a backtest.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import json
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import kairos.panel
+from kairos.errors import InputError
+
+if TYPE_CHECKING:
+    from kairos.equity.context import Context
+    from kairos.equity.frame import Inputs
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+class Scope(StrEnum):
+    """Across what a value looks besides its own cell: its ticker's past, its date's members, or both."""
+
+    TICKER = "ticker"
+    DATE = "date"
+    BOTH = "both"
+
+
+class Params(BaseModel):
+    """Windows, weights and bounds of one table; a user changes them under ``[equity.tables.<name>]``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: its name, the formula as a reader would write it, and where it comes from."""
+
+    name: str
+    formula: str
+    source: str = ""
+    dtype: str = "FLOAT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declaration(ABC):
+    """What every derived table declares.
+
+    Attributes
+    ----------
+    name : str
+        Name of the table in the catalog.
+    doc : str
+        What the table holds, in a paragraph.
+    inputs : tuple of str
+        ``"table"`` or ``"table.column"``: all that the computation may read.
+    optional : tuple of str
+        Inputs that the table can go on without; what is lost is said in the build summary.
+    columns : callable
+        From the table's parameters to its columns, without the key.
+    params : type
+        The table's own parameters, with defaults.
+    uses : tuple of str
+        Sections of the settings (dotted) that the computation reads besides its parameters.
+    """
+
+    name: str
+    doc: str
+    inputs: tuple[str, ...]
+    columns: Callable[[Any], tuple[Column, ...]]
+    optional: tuple[str, ...] = ()
+    params: type[Params] = Params
+    uses: tuple[str, ...] = ()
+
+    @property
+    @abstractmethod
+    def work(self) -> Callable[..., Any]:
+        """The function that makes the table."""
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """Names of the tables that must exist before this one."""
+        return tables_of(self.inputs)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of all tables that this one reads where they exist."""
+        return tables_of((*self.inputs, *self.optional))
+
+    def resolve(self, overrides: Mapping[str, Any]) -> Params:
+        """Parameters from the defaults and the user's ``[equity.tables.<name>]`` entry."""
+        try:
+            return self.params(**overrides)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(["equity", "tables", self.name, *map(str, first["loc"])])
+            known = ", ".join(self.params.model_fields) or "none"
+            raise InputError(f"{key}: {first['msg']} (parameters of {self.name}: {known})") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureTable(Declaration):
+    """A ``feat_*`` table: one row for every row of ``sep_base_academic``, computed from panels.
+
+    ``compute(x, p)`` gets the inputs as (T, N) panels (rows are sessions, columns are listings) and the
+    parameters, and returns one panel for each declared column. The value at row t may use rows up to t only,
+    unless ``forward`` says how many sessions it looks ahead (targets).
+    """
+
+    compute: Callable[[Inputs, Any], Mapping[str, Array]]
+    history: Callable[[Any], int]
+    scope: Scope
+    forward: Callable[[Any], int] = field(default=lambda _: 0)
+
+    @property
+    def work(self) -> Callable[..., Any]:
+        """The function from panels to panels."""
+        return self.compute
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseTable(Declaration):
+    """A table under the features (universe, price base, listings), made from the vendor's tables."""
+
+    key: tuple[str, ...]
+    make: Callable[[Context, Any], Iterable[pa.Table]]
+
+    @property
+    def work(self) -> Callable[..., Any]:
+        """The function from the vendor's tables to the parts of this one."""
+        return self.make
+
+
+def tables_of(inputs: Iterable[str]) -> tuple[str, ...]:
+    """Table names of ``"table"`` / ``"table.column"`` inputs, each once, in order."""
+    return tuple(dict.fromkeys(name.split(".", 1)[0] for name in inputs))
+
+
+def code_fingerprint(function: Callable[..., Any]) -> str:
+    """Hash of the code that computes a table: its module and the kernels, comments and docstrings aside."""
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(_source_fingerprint(function.__module__).encode())
+    for path in sorted(Path(kairos.panel.__path__[0]).glob("*.py")):
+        digest.update(_file_fingerprint(path).encode())
+    return digest.hexdigest()
+
+
+def params_fingerprint(params: Params, extra: Mapping[str, Any]) -> str:
+    """Hash of a table's parameters and of the settings sections that it uses."""
+    text = json.dumps({"params": params.model_dump(mode="json"), **extra}, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _source_fingerprint(module: str) -> str:
+    path = inspect.getsourcefile(sys.modules[module])
+    return _file_fingerprint(Path(path)) if path else module
+
+
+@cache
+def _file_fingerprint(path: Path) -> str:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            body.pop(0)
+    return hashlib.blake2b(ast.dump(tree).encode(), digest_size=8).hexdigest()
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

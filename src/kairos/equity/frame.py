@@ -1,0 +1,249 @@
+"""The rows of a price table as a dense grid: sessions down, listings across.
+
+A column of the grid is one *listing*: a ticker between its first price and its end. A ticker that another
+company takes over later has two columns, so no window, return or recursion can ever mix the two companies.
+Panels are (T, N) float64 arrays in Fortran order, missing = NaN (see :mod:`kairos.panel`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from kairos.equity.outcome import Outcomes
+from kairos.errors import WorkError
+from kairos.panel import Rolling
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class PartRows:
+    """One stored part: its key columns as stored, and the grid cell of each of its rows."""
+
+    keys: pa.Table
+    cell: Ints
+    """Flat index ``column · T + row`` into a Fortran-ordered panel."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Labels and layout of the grid.
+
+    Attributes
+    ----------
+    sessions : (T,) datetime64[D]
+        Market sessions; row 0 has the absolute session number `start`.
+    tickers : (N,) str
+        Ticker of each column, ascending; the listings of one ticker stand side by side in time order.
+    listing : (N,) int
+        1 for a ticker's first listing, 2 for the second, ...
+    first : (N,) int
+        Absolute number of the first session of each listing.
+    parts : tuple of PartRows
+        The stored rows, part by part, in stored order.
+    """
+
+    sessions: np.ndarray[Any, np.dtype[np.datetime64]]
+    tickers: np.ndarray[Any, Any]
+    listing: Ints
+    first: Ints
+    parts: tuple[PartRows, ...]
+    start: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Sessions and listings."""
+        return len(self.sessions), len(self.tickers)
+
+    @cached_property
+    def numbers(self) -> Ints:
+        """(T,) absolute session numbers."""
+        return np.arange(self.start, self.start + len(self.sessions), dtype=np.int64)
+
+    @cached_property
+    def listed(self) -> Array:
+        """(T, N) sessions since the start of the listing, today included; ≤ 0 before it."""
+        return np.asfortranarray(self.numbers[:, None] - self.first[None, :] + 1.0)
+
+    @cached_property
+    def exists(self) -> Mask:
+        """(T, N) True where a row is stored."""
+        mask = np.zeros(self.shape, dtype=np.bool_, order="F")
+        for part in self.parts:
+            mask.T.reshape(-1)[part.cell] = True
+        return mask
+
+    @cached_property
+    def names(self) -> np.ndarray[Any, Any]:
+        """Distinct tickers, ascending."""
+        return np.unique(self.tickers)
+
+    @cached_property
+    def column_of(self) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """(tickers, T) column of a ticker on a session, -1 where it has no row."""
+        T = len(self.sessions)
+        found = np.full((len(self.names), T), -1, dtype=np.int32)
+        ticker = np.searchsorted(self.names, self.tickers)
+        for part in self.parts:
+            column, row = np.divmod(part.cell, T)
+            found[ticker[column], row] = column
+        return found
+
+    def empty(self) -> Array:
+        """A panel of NaN."""
+        return np.full(self.shape, np.nan, order="F")
+
+    def scatter(self, values: Sequence[np.ndarray[Any, Any]]) -> Array:
+        """Panel from the rows of every part, in stored order."""
+        panel = self.empty()
+        flat = panel.T.reshape(-1)
+        for part, value in zip(self.parts, values, strict=True):
+            if len(value) != len(part.cell):
+                raise WorkError(
+                    f"a part has {len(value)} rows where the price base has {len(part.cell)}: "
+                    "the tables are misaligned; rebuild with `kairos equity build --force`"
+                )
+            flat[part.cell] = value
+        return panel
+
+    def gather(self, panel: np.ndarray[Any, Any], part: PartRows) -> np.ndarray[Any, Any]:
+        """Values of a panel at the rows of a part, in stored order."""
+        return np.asfortranarray(panel).T.reshape(-1)[part.cell]
+
+    def cells(self, names: np.ndarray[Any, Any], code: Ints, date: np.ndarray[Any, Any]) -> Ints:
+        """Flat cell of each row (ticker ``names[code]``, `date`), -1 where the grid has no such row."""
+        known = np.searchsorted(self.names, names)
+        known[known == len(self.names)] = 0
+        known = (
+            np.where(self.names[known] == names, known, -1) if len(self.names) else np.full(len(names), -1)
+        )
+        row = np.searchsorted(self.sessions, date)
+        row[row == len(self.sessions)] = 0
+        name = known[code]
+        found = (name >= 0) & (self.sessions[row] == date)
+        column = np.where(found, self.column_of[np.where(found, name, 0), row], -1).astype(np.int64)
+        return np.where(column >= 0, column * len(self.sessions) + row, -1)
+
+    def place(self, cells: Ints, values: np.ndarray[Any, Any]) -> Array:
+        """Panel with `values` at `cells` (as :meth:`cells` gives them; -1 is left out)."""
+        panel = self.empty()
+        inside = cells >= 0
+        panel.T.reshape(-1)[cells[inside]] = values[inside]
+        return panel
+
+
+def build_frame(
+    sessions: np.ndarray[Any, np.dtype[np.datetime64]], parts: Sequence[pa.Table], listings: pa.Table
+) -> Frame:
+    """Grid of the rows in `parts`.
+
+    Parameters
+    ----------
+    sessions : (T,) datetime64[D]
+        The market's sessions from absolute number 0.
+    parts : sequence of tables (ticker, date)
+        The stored rows; a row belongs to the listing of its ticker that began last.
+    listings : table (ticker, listing, first_session)
+        Sorted by (ticker, listing).
+    """
+    T = len(sessions)
+    name = listings["ticker"].to_numpy(zero_copy_only=False).astype(str)
+    first = listings["first_session"].to_numpy().astype(np.int64)
+    names, code = np.unique(name, return_inverse=True)
+    begins = code * T + first  # ascending, because listings are sorted
+    found = []
+    for part in parts:
+        ticker, row = encode(part["ticker"]), np.searchsorted(sessions, dates(part["date"]))
+        codes = np.searchsorted(names, ticker[0])[ticker[1]]
+        found.append((np.searchsorted(begins, codes * T + row, side="right") - 1, row))
+    seen = np.zeros(len(name), dtype=np.bool_)
+    for column, _ in found:
+        seen[column] = True
+    position = np.cumsum(seen) - 1
+    rows = tuple(
+        PartRows(part.select(["ticker", "date"]), position[column] * T + row)
+        for part, (column, row) in zip(parts, found, strict=True)
+    )
+    number = listings["listing"].to_numpy().astype(np.int64)
+    return Frame(sessions, name[seen], number[seen], first[seen], rows)
+
+
+def encode(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], Ints]:
+    """Distinct strings of a column, and the index of each row into them."""
+    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if not pa.types.is_dictionary(array.type):
+        array = array.dictionary_encode()
+    names = array.dictionary.to_numpy(zero_copy_only=False).astype(str)
+    return names, array.indices.to_numpy().astype(np.int64)
+
+
+def dates(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.datetime64]]:
+    """Date column as datetime64[D]."""
+    days: np.ndarray[Any, np.dtype[np.datetime64]] = (
+        column.cast(pa.date32()).to_numpy().astype("datetime64[D]")
+    )
+    return days
+
+
+def numbers(column: pa.ChunkedArray) -> Array:
+    """Numeric or boolean column as float64, NULL as NaN."""
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    values: Array = column.cast(pa.float64()).to_numpy()
+    return values
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a feature table's ``compute`` sees: its declared inputs as panels, and the windows' rules.
+
+    ``x["close"]`` is the panel of the input ``"<table>.close"``; an optional input that does not exist is
+    None through :meth:`get`.
+    """
+
+    frame: Frame
+    load: Callable[[str], Array | None]
+    names: tuple[str, ...]
+    coverage: float
+    max_gap: int
+    load_outcomes: Callable[[], Outcomes]
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """How the listings ended: for targets only, which declare the input ``listings``."""
+        if "listings" not in self.names:
+            raise KeyError("listings is not a declared input")
+        return self.load_outcomes()
+
+    def get(self, column: str) -> Array | None:
+        """The panel of an input column, None where an optional input is absent."""
+        full = [name for name in self.names if name.partition(".")[2] == column]
+        if len(full) != 1:
+            raise KeyError(f"{column} is not a declared input, or not a unique one: {', '.join(self.names)}")
+        return self.load(full[0])
+
+    def __getitem__(self, column: str) -> Array:
+        panel = self.get(column)
+        if panel is None:
+            raise KeyError(f"the optional input {column} is absent; use get()")
+        return panel
+
+    @cached_property
+    def members(self) -> Mask:
+        """(T, N) True for the members of the universe; needs the input ``universe.price``."""
+        return np.isfinite(self["price"])
+
+    def rolling(self, window: int, *, min_obs: int | None = None) -> Rolling:
+        """A window of `window` sessions: listed that long, and `coverage` of the observations (or `min_obs`)."""
+        need = ceil(self.coverage * window) if min_obs is None else min_obs
+        listed = self.frame.listed if min_obs is None else None
+        return Rolling(window=window, min_obs=need, start=self.frame.start, listed=listed)

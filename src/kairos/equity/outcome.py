@@ -1,0 +1,82 @@
+"""What a holder of a listing gets after t: prices across halts, and the pay-out at the end.
+
+Everything here looks ahead of t by nature. Targets, signal evaluation and the profit and loss of a backtest
+use it; no feature and no decision does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kairos.panel import last_valid
+
+if TYPE_CHECKING:
+    from kairos.equity.frame import Array, Frame, Ints, Mask
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How each listing of a frame ended.
+
+    Attributes
+    ----------
+    last : (N,) int
+        Absolute session of the last price.
+    ended : (N,) bool
+        False where the listing is still alive when the data end.
+    settled : (N,) int
+        Absolute session on which a holder is paid out; meaningless where not ended.
+    payout : (N,) float
+        Return on top of the last price; 0 where not ended.
+    """
+
+    last: Ints
+    ended: np.ndarray[Any, np.dtype[np.bool_]]
+    settled: Ints
+    payout: np.ndarray[Any, np.dtype[np.float64]]
+
+
+def value_path(
+    frame: Frame, closeadj: Array, outcomes: Outcomes, max_gap: int, *, settled: bool = False
+) -> Array:
+    """Value of a holding at the close of each session, on the scale of `closeadj`.
+
+    The last price, at most `max_gap` sessions old; after the end of the listing p_last · (1 + payout), from
+    the session after the last price on, or with ``settled`` from the session on which a holder is paid out.
+    NaN before the listing.
+    """
+    value = last_valid(closeadj, within=max_gap)
+    at = outcomes.last - frame.start
+    paid = closeadj[np.clip(at, 0, len(frame.sessions) - 1), np.arange(len(at))] * (1.0 + outcomes.payout)
+    since = outcomes.settled if settled else outcomes.last + 1
+    over = outcomes.ended[None, :] & (frame.numbers[:, None] >= since[None, :])
+    return np.where(over, paid[None, :], value)
+
+
+def alive(frame: Frame, outcomes: Outcomes) -> Mask:
+    """(T, N) True on the sessions from the first price to the last (to the data's end where not ended)."""
+    t = frame.numbers[:, None]
+    return (t >= frame.first[None, :]) & (~outcomes.ended[None, :] | (t <= outcomes.last[None, :]))
+
+
+def forward_return(
+    frame: Frame, closeadj: Array, outcomes: Outcomes, max_gap: int, *, lag: int, horizon: int
+) -> Array:
+    """Total return from the close of t + lag over `horizon` sessions, at row t.
+
+    (value at t + lag + horizon) / (last price at t + lag) - 1. NaN where the data end before, or where the
+    listing has not begun or has already ended at t + lag.
+    """
+    value = value_path(frame, closeadj, outcomes, max_gap)
+    base = np.where(alive(frame, outcomes), value, np.nan)
+    return lead(value, lag + horizon) / lead(base, lag) - 1.0
+
+
+def lead(x: Array, k: int) -> Array:
+    """The value k sessions later; NaN in the last k rows."""
+    out = np.full_like(x, np.nan, order="F")
+    out[: max(len(x) - k, 0)] = x[k:]
+    return out

@@ -1,0 +1,168 @@
+"""When each ticker was listed, when and why it ended, and what a holder got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from kairos.equity.context import Context
+from kairos.equity.declare import BaseTable, Column, Params
+from kairos.equity.frame import dates, encode
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class ListingParams(Params):
+    """Which of the vendor's action words end a listing by themselves, and how near a reason must be."""
+
+    ends: tuple[str, ...] = ("delisted", "bankruptcyliquidation", "regulatorydelisting", "voluntarydelisting")
+    reason_before: int = 5
+
+
+COLUMNS = (
+    Column("listing", "1 for the first listing of the ticker, 2 for the next, ...", dtype="INTEGER"),
+    Column("first_session", "session of the first price", dtype="INTEGER"),
+    Column("last_session", "session of the last price", dtype="INTEGER"),
+    Column("first", "date of the first price", dtype="DATE"),
+    Column("last", "date of the last price", dtype="DATE"),
+    Column("ended", "an action says so, or no price for `max_gap` further sessions", dtype="BOOLEAN"),
+    Column("settled_session", "session on which a holder is paid out: the first after an action is known, else "
+           "`max_gap` sessions after the last price", dtype="INTEGER"),
+    Column("reason", "the most severe action word near the end, 'unknown' without one", dtype="VARCHAR"),
+    Column("payout", "return on top of the last price, by reason", "Shumway (1997)", "DOUBLE"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ends:
+    """End actions: code of the ticker, last session up to the action, index of its word."""
+
+    code: Ints
+    session: Ints
+    word: Ints
+
+
+def make(context: Context, p: ListingParams) -> Iterator[pa.Table]:
+    """Cut each ticker's prices into listings: at a gap of `max_gap` sessions, or at an action that ends one."""
+    sessions = context.sessions
+    T, gap = len(sessions), context.settings.equity.listing.max_gap
+    names, exists = _prices(context, sessions)
+    price = np.flatnonzero(exists)  # ticker · T + session, ascending
+    words = list(context.settings.equity.delisting.actions)
+    ends = _ends(context, names, sessions, words)
+
+    code, session = np.divmod(price, T)
+    starts = np.ones(len(price), dtype=np.bool_)
+    starts[1:] = (code[1:] != code[:-1]) | (session[1:] - session[:-1] > gap)
+    cutting = np.isin(ends.word, [words.index(w) for w in p.ends if w in words])
+    before = np.searchsorted(price, ends.code[cutting] * T + ends.session[cutting], side="right") - 1
+    held = (before >= 0) & (code[before] == ends.code[cutting])
+    after = before[held] + 1
+    starts[after[after < len(price)]] = True
+
+    at = np.flatnonzero(starts)
+    until = np.append(at[1:], len(price)) - 1
+    ticker, first, last = code[at], session[at], session[until]
+    number = np.arange(len(at)) - np.searchsorted(ticker, ticker) + 1
+    followed = np.append(ticker[1:] == ticker[:-1], False)
+    horizon = np.where(followed, np.append(first[1:], T), np.minimum(last + gap + 1, T))
+    reason, known = _reasons(context, ends, ticker, last, horizon, p.reason_before)
+    acted = known >= last
+    ended = followed | acted | (T - 1 - last >= gap)
+    settled = np.where(acted, np.minimum(known + 1, last + gap), last + gap)
+    payouts = np.array(
+        [*context.settings.equity.delisting.actions.values(), context.settings.equity.delisting.unknown]
+    )
+    yield pa.table({
+        "ticker": names[ticker],
+        "listing": number.astype(np.int32),
+        "first_session": first.astype(np.int32),
+        "last_session": last.astype(np.int32),
+        "first": pa.array(sessions[first]),
+        "last": pa.array(sessions[last]),
+        "ended": ended,
+        "settled_session": pa.array(settled, pa.int32(), mask=~ended),
+        "reason": pa.array(np.array([*words, "unknown"], dtype=object)[reason], pa.string(), mask=~ended),
+        "payout": pa.array(payouts[reason], mask=~ended),
+    })  # fmt: skip
+
+
+def _prices(context: Context, sessions: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
+    """Distinct tickers, and (tickers · T) True where a price exists."""
+    parts = [
+        (*encode(rows["ticker"]), dates(rows["date"]))
+        for rows in context.parts("sep_base", ["ticker", "date"])
+    ]
+    names = np.unique(np.concatenate([part[0] for part in parts]))
+    exists = np.zeros((len(names), len(sessions)), dtype=np.bool_)
+    for found, code, date in parts:
+        exists[np.searchsorted(names, found)[code], np.searchsorted(sessions, date)] = True
+    return names, exists.reshape(-1)
+
+
+def _ends(context: Context, names: Any, sessions: Any, words: list[str]) -> Ends:
+    if context.find("actions") is None:
+        none = np.zeros(0, dtype=np.int64)
+        return Ends(none, none, none)
+    with context.connect("actions") as con:
+        rows = con.sql(
+            "SELECT ticker, date, list_position($words, action) - 1 AS word FROM actions "
+            "WHERE list_contains($words, action) ORDER BY ticker, date, word",
+            params={"words": words},
+        ).to_arrow_table()
+    ticker = rows["ticker"].to_numpy(zero_copy_only=False).astype(str)
+    code = np.searchsorted(names, ticker)
+    code[code == len(names)] = 0
+    known = names[code] == ticker if len(ticker) else np.zeros(0, dtype=np.bool_)
+    session = np.searchsorted(sessions, dates(rows["date"]), side="right") - 1
+    keep = known & (session >= 0)
+    return Ends(code[keep], session[keep], rows["word"].to_numpy().astype(np.int64)[keep])
+
+
+def _reasons(
+    context: Context, ends: Ends, ticker: Ints, last: Ints, horizon: Ints, before: int
+) -> tuple[Ints, Ints]:
+    """Word of the action behind each listing's end (-1 without one), and the session of the latest (-1).
+
+    An action counts from `before` sessions before the last price until the ticker's next listing. Of
+    several the one with the lowest payout is the reason, then the more specific word.
+    """
+    payout = np.array(list(context.settings.equity.delisting.actions.values()))
+    reason, known = np.full(len(ticker), -1), np.full(len(ticker), -1)
+    if not len(ends.code):
+        return reason, known
+    span = int(max(horizon.max(), ends.session.max())) + before + 2
+    begins = ticker * span + last
+    listing = np.searchsorted(begins, ends.code * span + ends.session + before, side="right") - 1
+    listing = np.maximum(listing, 0)
+    near = (
+        (ticker[listing] == ends.code)
+        & (ends.session >= last[listing] - before)
+        & (ends.session < horizon[listing])
+    )
+    listing, session, word = listing[near], ends.session[near], ends.word[near]
+    severity = np.lexsort((word, payout[word], listing))
+    chosen, where = np.unique(listing[severity], return_index=True)
+    reason[chosen] = word[severity][where]
+    np.maximum.at(known, listing, session)
+    return reason, known
+
+
+TABLE = BaseTable(
+    name="listings",
+    doc="One row for each listing of a ticker. A listing ends when an action says so or when no price follows "
+    "for `equity.listing.max_gap` sessions; a later price of the same ticker is a new listing, so that nothing "
+    "is ever computed across two companies. Whether and why a listing ended is known only afterwards: targets "
+    "and the profit and loss of a backtest use it, no feature does.",
+    inputs=("sep_base", "sessions"),
+    optional=("actions",),
+    columns=lambda _: COLUMNS,
+    params=ListingParams,
+    uses=("equity.listing", "equity.delisting"),
+    key=("ticker", "listing"),
+    make=make,
+)

@@ -1,0 +1,315 @@
+"""Who belongs to the universe, and when."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from kairos.equity.context import Context, Panels, open_store
+from kairos.equity.frame import Array, Frame, Mask, dates
+from kairos.equity.size import size
+from kairos.errors import InputError
+from kairos.panel import Rolling
+from kairos.settings import Settings, Universe
+
+PRICES = "sep_base"
+"""The universe is decided among all tickers that the vendor delivered."""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """Members of every session, with what decided.
+
+    Attributes
+    ----------
+    member : (T, N) bool
+        True where the listing belongs to the universe on the session.
+    adv, price, marketcap : (T, N)
+        Mean dollar volume (USD), unadjusted close (USD), size (USD; NaN without `daily`).
+    facts : dict
+        What every report says about the universe.
+    """
+
+    member: Mask
+    adv: Array
+    price: Array
+    marketcap: Array
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Today's attributes of each listing of a frame; `known` is False where they describe another company."""
+
+    known: Mask
+    eligible: Mask
+    scale: np.ndarray[Any, Any]
+
+
+def metadata(context: Context, frame: Frame, rules: Universe) -> Metadata:
+    """Category, exchange and size class of each listing, from ``tickers``.
+
+    ``tickers`` has one row for each ticker and vendor table; the row of SEP is preferred. Its attributes are
+    today's and describe the ticker's present company: a listing that ended before ``firstpricedate`` belongs
+    to another company, of which nothing is known.
+    """
+    with context.connect("tickers", "listings") as con:
+        rows = con.sql(
+            """
+            WITH one AS (
+                SELECT * FROM tickers
+                QUALIFY row_number() OVER (PARTITION BY ticker ORDER BY ("table" <> 'SEP'), "table") = 1)
+            SELECT l.ticker, l.listing,
+                   o.ticker IS NOT NULL AND (o.firstpricedate IS NULL OR l."last" >= o.firstpricedate) AS known,
+                   coalesce(starts_with(o.category, $category) AND list_contains($exchanges, o.exchange), FALSE) AS eligible,
+                   coalesce(o.scalemarketcap, '') AS scale
+            FROM listings l LEFT JOIN one o USING (ticker) ORDER BY l.ticker, l.listing
+            """,
+            params={"category": rules.category, "exchanges": list(rules.exchanges)},
+        ).to_arrow_table()
+    known = rows["known"].to_numpy(zero_copy_only=False)
+    eligible = rows["eligible"].to_numpy(zero_copy_only=False)
+    if len(known) != len(frame.tickers):
+        raise InputError("listings and sep_base differ; run `kairos equity build listings`")
+    return Metadata(known, known & eligible, rows["scale"].to_numpy(zero_copy_only=False).astype(str))
+
+
+def point_in_time(context: Context) -> Membership:
+    """Members of each session by what was known after its close.
+
+    A listing is a member on t when it is domestic common stock on an eligible exchange, its mean dollar
+    volume over `adv_window` sessions is at least `min_adv` (with `adv_min_obs` observations), its unadjusted
+    close at least `min_price`, and its size at least `min_size` (without ``daily`` the size rule is dropped).
+    """
+    rules, panels = context.settings.equity.universe, context.panels(PRICES)
+    kinds = metadata(context, panels.frame, rules)
+    adv, price, marketcap = _measures(context, panels, rules)
+    with np.errstate(invalid="ignore"):
+        tests = {
+            "category and exchange": np.broadcast_to(kinds.eligible, price.shape),
+            f"adv >= {rules.min_adv:,.0f} USD": adv >= rules.min_adv,
+            f"price >= {rules.min_price:g} USD": price >= rules.min_price,
+        }
+        if context.find("daily") is not None:
+            tests[f"size >= {rules.min_size:,.0f} USD"] = marketcap >= rules.min_size
+    member, left = np.isfinite(price), {}
+    for rule, passed in tests.items():
+        member = member & passed
+        left[rule] = int(member.sum())
+    facts = {"mode": "point_in_time", "size_rule": context.find("daily") is not None}
+    return _membership(context, panels.frame, kinds, member, (adv, price, marketcap), left, facts)
+
+
+def option_b(context: Context) -> Membership:
+    """Static list of the last session, applied to all history: survivorship-biased by construction.
+
+    Today's domestic common stock on an eligible exchange in one of the size classes `scales`, with mean
+    dollar volume and close on the last session at or above the limits; a member whenever it has a price.
+    """
+    rules, panels = context.settings.equity.universe, context.panels(PRICES)
+    kinds = metadata(context, panels.frame, rules)
+    adv, price, marketcap = _measures(context, panels, rules)
+    with np.errstate(invalid="ignore"):
+        tests = {
+            "category and exchange": kinds.eligible,
+            "size class": np.isin(kinds.scale, rules.scales),
+            f"last adv >= {rules.min_adv:,.0f} USD": adv[-1] >= rules.min_adv,
+            f"last price >= {rules.min_price:g} USD": price[-1] >= rules.min_price,
+        }
+    chosen, left = np.ones(price.shape[1], dtype=np.bool_), {}
+    for rule, passed in tests.items():
+        chosen = chosen & passed
+        left[rule] = int(chosen.sum())
+    member = np.isfinite(price) & np.isin(panels.frame.tickers, panels.frame.tickers[chosen])
+    return _membership(
+        context,
+        panels.frame,
+        kinds,
+        member,
+        (adv, price, marketcap),
+        left,
+        {"mode": "option_b", "size_rule": True},
+    )
+
+
+def from_file(context: Context) -> Membership:
+    """The user's own universe: a CSV with ``ticker`` (always a member) or ``date,ticker`` (on that date)."""
+    rules, panels = context.settings.equity.universe, context.panels(PRICES)
+    rows = read_list(Path(rules.file))
+    frame = panels.frame
+    adv, price, marketcap = _measures(context, panels, rules)
+    names, code = np.unique(rows["ticker"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
+    member = np.isfinite(price)
+    if "date" in rows.column_names:
+        listed = np.zeros(frame.shape, dtype=np.bool_, order="F")
+        cells = frame.cells(names, code, dates(rows["date"]))
+        listed.T.reshape(-1)[cells[cells >= 0]] = True
+        member = member & listed
+    else:
+        member = member & np.isin(frame.tickers, names)
+    unknown = np.setdiff1d(names, frame.names)
+    facts = {"mode": "file", "size_rule": False, "unknown_tickers": len(unknown)}
+    left = {f"rows of {rules.file} with a price": int(member.sum())}
+    kinds = metadata(context, frame, rules)
+    return _membership(context, frame, kinds, member, (adv, price, marketcap), left, facts)
+
+
+MODES = {"point_in_time": point_in_time, "option_b": option_b, "file": from_file}
+
+
+def configured(context: Context) -> Membership:
+    """The members by the configured mode.
+
+    Raises
+    ------
+    InputError
+        When nobody is a member: the message says how many (session, listing) pairs each rule leaves.
+    """
+    found = MODES[context.settings.equity.universe.mode](context)
+    if not found.member.any():
+        steps = "; ".join(f"{rule}: {n:,}" for rule, n in found.facts["rules"].items())
+        raise InputError(
+            f"the universe is empty. What each rule leaves: {steps}. "
+            "`kairos config show equity.universe` shows the limits"
+        )
+    return found
+
+
+def read_list(path: Path) -> pa.Table:
+    """A universe file: columns ``ticker`` or ``date`` (ISO) and ``ticker``; others are left out."""
+    if not path.is_file():
+        raise InputError(
+            f"equity.universe.file = {str(path)!r} is not a file; it names a CSV with the column ticker, or date and ticker"
+        )
+    types = {"ticker": pa.string(), "date": pa.date32()}
+    try:
+        rows = pyarrow.csv.read_csv(
+            path, convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+        )
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: {error}; dates are written yyyy-mm-dd") from None
+    if "ticker" not in rows.column_names:
+        raise InputError(f"{path}: no column ticker; it has {', '.join(rows.column_names)}")
+    return rows.select([c for c in ("date", "ticker") if c in rows.column_names])
+
+
+def option_b_list(context: Context) -> pa.Table:
+    """The manual's universe list: one row for each ticker of Option B, with what decided.
+
+    Columns: ticker, name, exchange, category, scalemarketcap, isdelisted, adv_60d (USD), last_close (USD).
+    """
+    found = option_b(context)
+    return describe(context, found, len(context.sessions) - 1)
+
+
+def describe(context: Context, membership: Membership, session: int) -> pa.Table:
+    """The manual's list for the members of one session."""
+    frame = context.panels(PRICES).frame
+    member = membership.member[session]
+    chosen = pa.table({
+        "ticker": frame.tickers[member],
+        "adv_60d": membership.adv[session, member],
+        "last_close": membership.price[session, member],
+    })  # fmt: skip
+    with context.connect("tickers") as con:
+        con.register("chosen", chosen)
+        return con.sql("""
+            SELECT ticker, name, exchange, category, scalemarketcap, isdelisted, adv_60d, last_close
+            FROM chosen LEFT JOIN (
+                SELECT * FROM tickers
+                QUALIFY row_number() OVER (PARTITION BY ticker ORDER BY ("table" <> 'SEP'), "table") = 1) t
+            USING (ticker) ORDER BY ticker
+        """).to_arrow_table()
+
+
+def universe_list(
+    db: Path,
+    *,
+    settings: Settings,
+    date: dt.date | None = None,
+    csv: Path | None = None,
+    snapshot: str | None = None,
+) -> pa.Table:
+    """The universe of a session in the columns of the manual's list, decided anew by the configured mode.
+
+    Parameters
+    ----------
+    date : date, optional
+        The session; by default the last one. Point in time nothing later is used; Option B is the list of
+        the last session up to that date.
+    csv : Path, optional
+        Also write it there.
+
+    Raises
+    ------
+    InputError
+        The vendor's tables or the tables `listings` and `sessions` are missing, or no session is that early.
+    """
+    as_of = np.datetime64(date, "D") if date else None
+    context = Context(open_store(db, settings).snapshot(snapshot), settings, as_of=as_of)
+    sessions = context.sessions
+    last = len(sessions) if as_of is None else int(np.searchsorted(sessions, as_of, side="right"))
+    if last == 0:
+        raise InputError(f"no session up to {date}; the data begin on {sessions[0]}")
+    rows = describe(context, configured(context), last - 1)
+    if csv is not None:
+        write_csv(rows, csv)
+    return rows
+
+
+def write_csv(rows: pa.Table, path: Path) -> None:
+    """Write a table as CSV, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    with duckdb.connect() as con:
+        con.register("rows", rows)
+        con.execute(f"COPY rows TO '{str(beside).replace(chr(39), chr(39) * 2)}' (FORMAT csv, HEADER)")
+    os.replace(beside, path)
+
+
+def _measures(context: Context, panels: Panels, rules: Universe) -> tuple[Array, Array, Array]:
+    """Mean dollar volume, unadjusted close and size of every listing and session; made once in a build."""
+    key = "universe measures"
+    if key not in context.shared:
+        close, volume = panels["sep_base.close"], panels["sep_base.volume"]
+        window = Rolling(window=rules.adv_window, min_obs=rules.adv_min_obs, start=panels.frame.start)
+        adv = window.mean(close * volume)
+        marketcap = panels.get("daily.marketcap")
+        max_age = context.settings.equity.listing.max_gap
+        value = panels.frame.empty() if marketcap is None else size(marketcap, close, max_age)
+        context.shared[key] = adv, panels["sep_base.closeunadj"], value
+    found: tuple[Array, Array, Array] = context.shared[key]
+    return found
+
+
+def _membership(
+    context: Context,
+    frame: Frame,
+    kinds: Metadata,
+    member: Mask,
+    measures: tuple[Array, Array, Array],
+    left: Mapping[str, int],
+    facts: Mapping[str, Any],
+) -> Membership:
+    per_day = member.sum(axis=1)
+    ever = member.any(axis=0)
+    all_facts = {
+        **facts,
+        "rules": dict(left),
+        "members_mean": float(per_day[per_day > 0].mean()) if member.any() else 0.0,
+        "tickers_ever": int(np.unique(frame.tickers[ever]).size),
+        "listings_without_metadata": int((~kinds.known).sum()),
+        # the vendor's actions have no word for a change of category or exchange: both are always today's
+        "classified_from_current_metadata": 1.0,
+        "actions": context.find("actions") is not None,
+    }
+    return Membership(member, *measures, all_facts)

@@ -1,0 +1,54 @@
+"""The manifests of the snapshots that are kept: one small JSON text each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kairos.errors import InputError
+from kairos.store.layout import write_durably
+from kairos.store.tables import Manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kairos.store.layout import Layout
+
+
+def record(layout: Layout, manifest: Manifest) -> None:
+    """Keep a manifest that is, or was, published."""
+    path = _path(layout, manifest.id)
+    if manifest.id and not path.exists():
+        write_durably(path, manifest.to_json(layout.folder).encode())
+
+
+def kept(layout: Layout) -> list[str]:
+    """Return the snapshots that are kept, oldest first."""
+    return sorted(path.stem for path in layout.manifests.glob("*.json"))
+
+
+def load(layout: Layout, snapshot: str) -> Manifest:
+    """Return a kept manifest by its identifier, or by a beginning of it that no other one has.
+
+    Raises
+    ------
+    InputError
+        If none, or several, are meant.
+    """
+    known = kept(layout)
+    meant = [name for name in known if name == snapshot] or [
+        name for name in known if name.startswith(snapshot)
+    ]
+    if len(meant) != 1:
+        fault = f"{len(meant)} snapshots begin with" if meant else "no snapshot is kept under"
+        raise InputError(f"{fault} {snapshot!r} in {layout.db}; kept are: {', '.join(known) or 'none'}")
+    return Manifest.from_json(_path(layout, meant[0]).read_text(), layout.folder)
+
+
+def prune(layout: Layout, keep: int) -> None:
+    """Forget all but the newest manifests."""
+    for snapshot in kept(layout)[:-keep]:
+        _path(layout, snapshot).unlink(missing_ok=True)
+
+
+def _path(layout: Layout, snapshot: str) -> Path:
+    return layout.manifests / f"{snapshot}.json"

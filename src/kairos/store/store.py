@@ -1,0 +1,302 @@
+"""The store: where snapshots come from and how the next one is published, and its upkeep."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from kairos.errors import InputError, WorkError
+from kairos.store import catalog, history
+from kairos.store.export import export
+from kairos.store.layout import SPILL, TEMPORARY, Layout
+from kairos.store.publish import Transaction
+from kairos.store.snapshot import Snapshot, check_parts
+from kairos.store.sql import Engine
+from kairos.store.tables import Manifest, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from kairos.store.tables import Part
+
+PATIENCE = 30.0
+"""Seconds that a publisher waits for another one, which takes fractions of a second."""
+
+WAIT = 600.0
+"""Seconds that ``--wait`` waits for a shell that has the catalog open for writing."""
+
+_DIGEST = re.compile(r"[0-9a-f]{32}\.parquet")
+
+
+@dataclass(frozen=True)
+class Vacuumed:
+    """What a vacuum removed, or would remove."""
+
+    parts: int
+    temporary: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What a verification read."""
+
+    parts: int
+    bytes: int
+
+
+class Store:
+    """Tables as immutable Parquet parts under a DuckDB catalog.
+
+    Parameters
+    ----------
+    db
+        Path of the catalog, such as ``data/kairos.duckdb``; the parts lie in the folder ``data/kairos``.
+    keep_snapshots
+        Number of snapshots that stay readable, the published one included.
+    compact_parts
+        Number of parts above which an appended table is compacted.
+    memory_limit, threads
+        Most memory (in DuckDB's notation) and threads of each DuckDB connection.
+
+    Raises
+    ------
+    InputError
+        If the path has no suffix, or no snapshot would be kept.
+    """
+
+    def __init__(
+        self,
+        db: Path,
+        *,
+        keep_snapshots: int = 10,
+        compact_parts: int = 64,
+        memory_limit: str = "8GB",
+        threads: int = 2,
+    ) -> None:
+        if keep_snapshots < 1:
+            raise InputError(f"keep_snapshots is {keep_snapshots}; at least the published one is kept")
+        self.layout = Layout.of(db)
+        self.keep_snapshots = keep_snapshots
+        self.compact_parts = compact_parts
+        self.engine = Engine(memory_limit, threads, self.layout.folder)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.layout.db)!r})"
+
+    @property
+    def db(self) -> Path:
+        """Absolute path of the catalog."""
+        return self.layout.db
+
+    @property
+    def exists(self) -> bool:
+        """Whether the catalog is there."""
+        return self.db.exists()
+
+    def snapshot(self, snapshot: str | None = None) -> Snapshot:
+        """Return the published snapshot, or an older one by its identifier or a beginning of it.
+
+        Raises
+        ------
+        InputError
+            If there is no catalog, it isn't one of Kairos, or the snapshot isn't kept.
+        """
+        now = catalog.read(self.layout)
+        if snapshot is None or snapshot == now.id:
+            return Snapshot(now, self.engine)
+        return Snapshot(history.load(self.layout, snapshot), self.engine)
+
+    def snapshots(self) -> list[Snapshot]:
+        """Return every snapshot that can be read, oldest first."""
+        return [Snapshot(manifest, self.engine) for manifest in self._manifests()]
+
+    @contextmanager
+    def publish(self, wait: bool = False, timeout: float = WAIT) -> Iterator[Transaction]:
+        """Collect changes and publish them all at once when the block ends; on an exception, nothing.
+
+        Publishing is refused while somebody has the catalog open for writing, or a write-ahead log lies
+        beside it. That is checked before the work begins, too. Readers don't matter.
+
+        Parameters
+        ----------
+        wait
+            Wait until the catalog is free instead.
+        timeout
+            Longest wait, in seconds.
+
+        Raises
+        ------
+        InputError
+            If the file isn't a catalog of Kairos, or a user's own table or view has the name of one of ours.
+        WorkError
+            If the catalog is being written to, or the disk is full.
+
+        Examples
+        --------
+        ::
+
+            with store.publish() as tx:
+                universe = tx.put("universe", parts, key=("ticker", "date"))
+                tx.drop("universe_old")
+        """
+        base = catalog.read(self.layout) if self.exists else Manifest.empty()
+        if not wait:
+            catalog.check_free(self.layout)
+        transaction = Transaction(Snapshot(base, self.engine), self.layout, self.engine, self.compact_parts)
+        yield transaction
+        if not transaction.empty:
+            self._commit(transaction.advance, timeout if wait else 0.0)
+
+    def relocate(self) -> int:
+        """Write the views anew after the catalog and its folder were moved; return the number of tables.
+
+        Only the views hold absolute paths; snapshots name their parts relative to the folder.
+
+        Raises
+        ------
+        InputError
+            If a part is missing or damaged.
+        WorkError
+            If the catalog is being written to.
+        """
+        self.verify()
+        with self._lock():
+            return len(catalog.rebuild(self.layout).tables)
+
+    def verify(self) -> Verified:
+        """Compute the digest of every part of every snapshot that is kept.
+
+        Raises
+        ------
+        InputError
+            If a part is missing, or its content isn't what its name says; the message names the parts.
+        """
+        parts: dict[Path, Part] = {}
+        for manifest in self._manifests():
+            check_parts(manifest.tables.values())
+            parts |= manifest.parts()
+        with ThreadPoolExecutor(self.engine.threads) as pool:
+            sound = list(pool.map(lambda part: digest(part.path.read_bytes()) == part.digest, parts.values()))
+        damaged = [str(path) for path, good in zip(parts, sound, strict=True) if not good]
+        if damaged:
+            listed = ", ".join(damaged[:5])
+            raise InputError(
+                f"{len(damaged)} of {len(parts)} parts are damaged: {listed}{' …' if damaged[5:] else ''}; "
+                "put them back from a copy, or delete them and make their tables anew"
+            )
+        return Verified(len(parts), sum(part.bytes for part in parts.values()))
+
+    def vacuum(self, *, age: dt.timedelta = dt.timedelta(days=1), dry_run: bool = False) -> Vacuumed:
+        """Delete parts that no snapshot names and leftover temporary files, if they are old enough.
+
+        Parameters
+        ----------
+        age
+            Files younger than this stay: a run that isn't published yet may have written them.
+        dry_run
+            Only count.
+
+        Returns
+        -------
+        Vacuumed
+            Number of parts, of temporary files, and their bytes.
+        """
+        counts = {True: 0, False: 0}
+        freed = 0
+        oldest = time.time() - age.total_seconds()
+        with self._lock():
+            for path in self._unnamed():
+                with suppress(FileNotFoundError):  # a running writer renames its temporary files
+                    state = path.stat()  # right before the deletion: a run may have made the part young again
+                    if state.st_mtime < oldest:
+                        if not dry_run:
+                            path.unlink()
+                        counts[_is_part(path)] += 1
+                        freed += state.st_size
+        return Vacuumed(counts[True], counts[False], freed)
+
+    def export(self, path: Path, *, snapshot: str | None = None, force: bool = False) -> None:
+        """Write one self-contained native DuckDB file with a table for every table of every namespace.
+
+        Parameters
+        ----------
+        path
+            File to write; DuckDB 1.5 and newer read it.
+        snapshot
+            Which state; the published one by default.
+        force
+            Replace an earlier export. Any other file is never replaced.
+
+        Raises
+        ------
+        InputError
+            If the file exists, or a part is missing.
+        WorkError
+            If the file can't be written.
+        """
+        export(self.snapshot(snapshot), path, self.engine, force=force)
+
+    def _manifests(self) -> list[Manifest]:
+        now = catalog.read(self.layout)
+        older = [history.load(self.layout, name) for name in history.kept(self.layout) if name != now.id]
+        return sorted([*older, now], key=lambda manifest: manifest.id)
+
+    def _commit(self, advance: Callable[[Manifest], Manifest], patience: float) -> None:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                with self._lock():
+                    return self._swap(advance)
+            except catalog.BusyError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(0.2)
+
+    def _swap(self, advance: Callable[[Manifest], Manifest]) -> None:
+        before, after = catalog.swap(self.layout, advance)
+        for manifest in (before, after):  # before: a publisher killed right after its swap didn't record it
+            history.record(self.layout, manifest)
+        history.prune(self.layout, self.keep_snapshots)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        lock = FileLock(self.layout.lock)
+        try:
+            self.layout.lock.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=PATIENCE)
+        except Timeout as error:
+            raise WorkError(
+                f"another run has been publishing into {self.db} for {PATIENCE:.0f} seconds (it holds "
+                f"{self.layout.lock}): repeat the command when it has ended; nothing was published"
+            ) from error
+        except OSError as error:
+            raise WorkError(
+                f"cannot write {self.layout.lock}: {error.strerror}; choose another --db"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _unnamed(self) -> Iterator[Path]:
+        """Yield parts that no kept snapshot names, temporary files, and what DuckDB spilled."""
+        named = {path for manifest in self._manifests() for path in manifest.parts()}
+        for path in self.layout.folder.glob("*/*"):
+            if _is_part(path):
+                if path not in named:
+                    yield path
+            elif path.name.endswith(TEMPORARY) or path.parent.name.startswith(SPILL):
+                yield path
+
+
+def _is_part(path: Path) -> bool:
+    return _DIGEST.fullmatch(path.name) is not None

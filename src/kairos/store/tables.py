@@ -1,0 +1,213 @@
+"""What a snapshot is made of: parts, tables, and the manifest that lists them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TableKey = tuple[str, str]
+"""Namespace and name of a table."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """An immutable Parquet file.
+
+    Parameters
+    ----------
+    path
+        Absolute path; the file's stem is its digest.
+    digest
+        BLAKE2b of the file's bytes, 32 hexadecimal digits.
+    rows, bytes
+        Size.
+    lo, hi
+        First and last value of the column ``date``; None without one (or without rows).
+    """
+
+    path: Path
+    digest: str
+    rows: int
+    bytes: int
+    lo: dt.date | None
+    hi: dt.date | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A named list of parts that share their columns.
+
+    Parameters
+    ----------
+    name, namespace
+        Under which the table is seen.
+    key
+        Columns that identify a row. Rows are in the order of the key inside a part.
+    columns
+        Name and DuckDB type of every column, in order.
+    parts
+        The parts, in the order in which they are read.
+    meta
+        What the maker says of the table, as JSON: its declaration, the fingerprints of its inputs, warnings.
+    """
+
+    name: str
+    namespace: str
+    key: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
+    parts: tuple[Part, ...]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names, in order."""
+        return tuple(name for name, _ in self.columns)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the columns and of the digests of the parts: equal if and only if the data are.
+
+        The name, the key and the meta data don't count.
+        """
+        return digest(json.dumps([self.columns, [part.digest for part in self.parts]]).encode())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One complete snapshot: every table of every namespace.
+
+    Parameters
+    ----------
+    id
+        Sorts by time of publishing; empty for a store that has never been published.
+    created
+        Time of publishing, UTC.
+    code_version
+        Version of Kairos that published.
+    tables
+        By namespace and name.
+    """
+
+    id: str
+    created: dt.datetime
+    code_version: str
+    tables: Mapping[TableKey, Table]
+
+    @classmethod
+    def empty(cls) -> Manifest:
+        """Return the manifest of a store that has never been published."""
+        return cls("", dt.datetime.min.replace(tzinfo=dt.UTC), "", {})
+
+    def following(self, tables: Mapping[TableKey, Table], code_version: str) -> Manifest:
+        """Return the manifest published after this one; its id is greater even if the clock went back."""
+        created = dt.datetime.now(dt.UTC)
+        if self.id:
+            created = max(created, self.created + dt.timedelta(microseconds=1))
+        seal = digest(json.dumps([[*key, tables[key].fingerprint] for key in sorted(tables)]).encode())
+        return Manifest(f"{created:%Y%m%dT%H%M%S.%fZ}-{seal[:6]}", created, code_version, tables)
+
+    def parts(self) -> dict[Path, Part]:
+        """Return every part of the snapshot by its path."""
+        return {part.path: part for table in self.tables.values() for part in table.parts}
+
+    def to_json(self, folder: Path) -> str:
+        """Return the manifest as text; the paths are relative to the folder of the parts."""
+        return json.dumps(
+            {
+                "id": self.id,
+                "created": self.created.isoformat(),
+                "code_version": self.code_version,
+                "tables": [_table_to_json(self.tables[key], folder) for key in sorted(self.tables)],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, folder: Path) -> Manifest:
+        """Return the manifest that `to_json` wrote, over parts in the folder given."""
+        raw = json.loads(text)
+        tables = [_table_from_json(entry, folder) for entry in raw["tables"]]
+        return cls(
+            id=raw["id"],
+            created=dt.datetime.fromisoformat(raw["created"]),
+            code_version=raw["code_version"],
+            tables={(table.namespace, table.name): table for table in tables},
+        )
+
+
+def digest(data: bytes | memoryview) -> str:
+    """Return the hash that names content: BLAKE2b, 128 bits, hexadecimal."""
+    return blake2b(data, digest_size=16).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON holds it: plain numbers, NaN and infinities as null, dates as text.
+
+    >>> plain({"sharpe": float("nan"), "since": dt.date(2020, 1, 2), "top_n": np.int64(50)})
+    {'sharpe': None, 'since': '2020-01-02', 'top_n': 50}
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, dict):
+        return {str(name): plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def _table_to_json(table: Table, folder: Path) -> dict[str, Any]:
+    return {
+        "namespace": table.namespace,
+        "name": table.name,
+        "key": table.key,
+        "columns": table.columns,
+        "meta": table.meta,
+        "parts": [
+            {
+                "path": part.path.relative_to(folder).as_posix(),
+                "rows": part.rows,
+                "bytes": part.bytes,
+                "lo": part.lo and part.lo.isoformat(),
+                "hi": part.hi and part.hi.isoformat(),
+            }
+            for part in table.parts
+        ],
+    }
+
+
+def _table_from_json(raw: dict[str, Any], folder: Path) -> Table:
+    return Table(
+        name=raw["name"],
+        namespace=raw["namespace"],
+        key=tuple(raw["key"]),
+        columns=tuple((name, kind) for name, kind in raw["columns"]),
+        meta=raw["meta"],
+        parts=tuple(
+            Part(
+                path=folder / part["path"],
+                digest=Path(part["path"]).stem,
+                rows=part["rows"],
+                bytes=part["bytes"],
+                lo=part["lo"] and dt.date.fromisoformat(part["lo"]),
+                hi=part["hi"] and dt.date.fromisoformat(part["hi"]),
+            )
+            for part in raw["parts"]
+        ),
+    )

@@ -1,0 +1,188 @@
+"""Examples of the documentation run, its settings are valid, its commands exist, its reference is whole."""
+
+import doctest
+import importlib
+import importlib.util
+import inspect
+import pkgutil
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer.main
+
+import kairos
+from kairos.cli import app
+from kairos.equity import registry, vendor
+from kairos.settings import load
+from kairos.settings.load import defaults
+from kairos.settings.tree import all_keys
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = sorted([*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md")])
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+def blocks(language: str) -> list[Any]:
+    """Code blocks of one language on all pages, with the page and the line for the name of the test."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in FENCE.finditer(text):
+            line = text[: block.start()].count("\n") + 1
+            if block[1] == language:
+                found.append(pytest.param(block[2], id=f"{page.relative_to(REPOSITORY)}:{line}"))
+    return found
+
+
+def modules() -> list[str]:
+    """Every module of the package."""
+    return sorted(module.name for module in pkgutil.walk_packages(kairos.__path__, "kairos."))
+
+
+@pytest.fixture(scope="module")
+def hooks() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_hooks", REPOSITORY / "docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", modules())
+def test_examples_in_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(name)
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module):
+        run(test)
+
+
+@pytest.mark.parametrize("code", blocks("pycon"))
+def test_examples_on_pages(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(doctest.DocTestParser().get_doctest(code, {}, "page", None, None))
+
+
+def run(test: doctest.DocTest) -> None:
+    """Run one example; the report of what differs is the message."""
+    report: list[str] = []
+    doctest.DocTestRunner(verbose=False, optionflags=OPTIONS).run(test, out=report.append)
+    assert not report, "".join(report)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_code_on_pages_runs(code: str) -> None:
+    names: dict[str, Any] = {"__name__": "page"}
+    exec(code, names)
+    if table := names.get("TABLE"):
+        assert table.columns(table.params())
+        assert table.history(table.params()) > 0
+        assert set(table.requires) <= {known.name for known in registry.tables()}
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_settings_on_pages_are_valid(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "kairos.toml"
+    file.write_text(text, encoding="utf-8")
+    assert load(file).digest() != load().digest()
+
+
+@pytest.mark.parametrize("text", blocks("console"))
+def test_commands_on_pages_exist(text: str) -> None:
+    for line in re.sub(r"\\\n", " ", text).splitlines():
+        if line.startswith("$ kairos "):
+            assert_command(shlex.split(line, comments=True)[2:])
+
+
+def assert_command(words: list[str]) -> None:
+    """Find the command and each of its options in the application."""
+    command: Any = typer.main.get_command(app)
+    path = ["kairos"]
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        path.append(words.pop(0))
+        assert path[-1] in command.commands, f"there is no command `{' '.join(path)}`"
+        command = command.commands[path[-1]]
+    known = {name for param in command.params for name in param.opts} | {"--help", "--version"}
+    unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]
+    assert unknown == [], f"`{' '.join(path)}` has no such option"
+    for position, word in enumerate(words):
+        if word == "--set":
+            key = words[position + 1]
+            names = ["baseline", "risk1"] if path[-1] == "backtest" else []
+            load(overrides=[key], strategies=names)
+
+
+def test_make_targets_on_pages_exist() -> None:
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8")))
+    for page in PAGES:
+        found = re.findall(r"(?m)`make ([a-z-]+)`|^(?:\$ )?make ([a-z-]+)$", page.read_text(encoding="utf-8"))
+        assert {one or two for one, two in found} <= targets, page
+
+
+def test_settings_reference_has_every_key(hooks: ModuleType) -> None:
+    page = hooks.settings_page()
+    for key in all_keys(defaults()):
+        section, _, name = key.rpartition(".")
+        written = (
+            f"## {key}\n" in page
+            or f"| `{name}` |" in page.partition(f"## {section}\n")[2].partition("\n## ")[0]
+        )
+        assert written or any(f"## {key}." in line for line in page.splitlines() if line.startswith("## ")), (
+            key
+        )
+
+
+def test_reference_has_every_command(hooks: ModuleType) -> None:
+    page = hooks.commands_page()
+    for path, command in hooks.commands(typer.main.get_command(app), ["kairos"]):
+        section = page.partition(f"## {' '.join(path)}\n")[2].partition("\n## ")[0]
+        assert section
+        assert all(param.opts[-1] in section or param.name.upper() in section for param in command.params)
+
+
+def test_reference_has_every_table_and_column(hooks: ModuleType) -> None:
+    page = hooks.tables_page()
+    for table in registry.tables():
+        section = page.partition(f"## {table.name}\n")[2].partition("\n## ")[0]
+        assert [c.name for c in table.columns(table.params()) if f"| `{c.name}` |" not in section] == [], (
+            table.name
+        )
+    raw = hooks.vendor_page()
+    assert [table.name for table in vendor.TABLES if f"## {table.name}\n" not in raw] == []
+
+
+@pytest.mark.parametrize("name", ["kairos.panel", "kairos.evaluation", "kairos.store"])
+def test_reference_has_every_public_function(hooks: ModuleType, name: str) -> None:
+    page = hooks.interface_page(name)
+    package = importlib.import_module(name)
+    documented = [public for public in package.__all__ if inspect.isroutine(getattr(package, public))]
+    assert [public for public in documented if f"## {public}\n" not in page] == []
+    assert page.count("\n## ") >= max(1, len(documented))
+
+
+def test_docstring_becomes_markdown(hooks: ModuleType) -> None:
+    text = """Sum.
+
+    Parameters
+    ----------
+    x, y
+        Two of ``them``,
+        on two lines.
+
+    Examples
+    --------
+    >>> 1 + 1
+    2
+    """
+    assert hooks.prose(inspect.cleandoc(text)).split("\n\n") == [
+        "Sum.",
+        "**Parameters**",
+        "* `x, y`: Two of `them`, on two lines.",
+        "**Examples**",
+        "```pycon\n>>> 1 + 1\n2\n```\n",
+    ]
