@@ -379,7 +379,7 @@ def _print_headlines(found: "Sequence[tuple[BacktestResult, Run]]") -> None:
 
 
 def _write_sheets(found: "Sequence[tuple[BacktestResult, Run]]", report: Path) -> None:
-    """One file a strategy: the given name, and with several strategies the name with the strategy behind it."""
+    """One file a strategy: the given name, and with several strategies the strategy behind it."""
     from kairos.equity.sheets import tear_sheet
     from kairos.report import tearsheet
 

@@ -1,4 +1,4 @@
-"""`kairos simulate …` and `kairos demo`: markets with a planted truth, and a first walk through everything."""
+"""`kairos simulate …` and `kairos demo`: markets with a planted truth, and a first walk through it all."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -56,7 +56,7 @@ def demo(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Simulate a market, load and build it, judge two signals, run two strategies, write the reports.
+    """Simulate a market, load and build it, judge a signal, run two strategies, write the reports.
 
     Example: kairos demo --out demo
     """

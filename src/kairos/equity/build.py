@@ -66,12 +66,18 @@ class BuildReport:
         """What a user should know: universe, warnings, time."""
         found = [f"not built: {name}: {why}" for name, why in self.not_built.items()]
         found += self.warnings
+        ends = self.facts.get("listings")
+        if ends and ends["without_reason"]:
+            found.append(
+                f"{ends['without_reason']:,} of {ends['ended']:,} listings ended without a known reason"
+            )
         universe = self.facts.get("universe")
         if universe:
             found.append(
                 f"universe ({universe['mode']}): {universe['members_mean']:,.0f} members a session, "
                 f"{universe['tickers_ever']:,} tickers in all; "
-                f"{universe['classified_from_current_metadata']:.0%} classified by today's category and exchange; "
+                f"{universe['classified_from_current_metadata']:.0%} classified by today's category "
+                "and exchange; "
                 f"{universe['listings_without_metadata']:,} listings without metadata are left out"
             )
             if not universe["size_rule"]:
@@ -105,7 +111,7 @@ def build(
     into : str
         Namespace of the results.
     force : bool
-        Build even what is current.
+        Make the named tables (or all) even if they are current.
     wait : bool
         Wait for another run or an open shell instead of refusing.
 
@@ -135,7 +141,8 @@ def build(
             if missing:
                 report.not_built[declaration.name] = f"{', '.join(missing)} missing"
                 continue
-            if not force and not reasons(context, declaration):
+            wanted = force and (not tables or declaration.name in tables)
+            if not wanted and not reasons(context, declaration):
                 report.current.append(declaration.name)
                 continue
             if isinstance(declaration, FeatureTable) and PRICES not in context.loaded:

@@ -15,16 +15,28 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kairos.equity.declare import FeatureTable
-from kairos.equity.frame import Array, Frame, Inputs, build_frame, dates, encode, numbers
+from kairos.equity.frame import (
+    Array,
+    Frame,
+    Inputs,
+    Ints,
+    Mask,
+    SomeRows,
+    build_frame,
+    dates,
+    encode,
+    numbers,
+    rows_of,
+)
 from kairos.equity.outcome import Outcomes
 from kairos.equity.vendor import TABLES
-from kairos.errors import InputError
+from kairos.errors import InputError, WorkError
 from kairos.settings import Settings
 from kairos.store import Snapshot, Store, Table
 from kairos.store.sql import quote, scan
 
 RAW = {"sep_base": "date", **{table.name: table.year for table in TABLES}}
-"""Tables that `ingest` loads, and the column that dates their rows; they live in ``main`` for every namespace."""
+"""Tables that `ingest` loads, and the column that dates their rows; all namespaces see those of ``main``."""
 
 PRICES = "sep_base_academic"
 """The price table whose rows every feature table shares."""
@@ -154,6 +166,7 @@ class Panels:
         self.context = context
         self.prices = prices
         self._loaded: dict[str, Array | None] = {}
+        self._selected: dict[bytes, list[tuple[Ints, Ints | None, int]]] = {}
 
     @cached_property
     def frame(self) -> Frame:
@@ -188,16 +201,15 @@ class Panels:
         the key (ticker, date) are placed by key, and their rows outside the grid are left out.
         """
         if name not in self._loaded:
-            table, _, column = name.partition(".")
-            self._loaded[name] = self._load(table, column) if self.context.find(table) else None
+            self._loaded[name] = self._load(name) if self.context.find(name.partition(".")[0]) else None
         return self._loaded[name]
 
     def __getitem__(self, name: str) -> Array:
         """As :meth:`get`; an absent table is an InputError that says how to make it."""
-        panel = self.get(name)
-        if panel is None:
-            raise InputError(f"{name}: {self._absent(name)}")
-        return panel
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        panel = self._loaded[name]
+        return self._load(name) if panel is None else panel
 
     def inputs(self, declaration: FeatureTable) -> Inputs:
         """The declared inputs of a feature table."""
@@ -211,20 +223,81 @@ class Panels:
             load_outcomes=lambda: self.outcomes,
         )
 
-    def _absent(self, name: str) -> str:
-        try:
-            self.context.table(name.partition(".")[0])
-        except InputError as error:
-            return str(error)
-        return "no such column"
+    def some(self, name: str, rows: Ints) -> SomeRows:
+        """Only the given rows of a panel: what decisions look at is a fraction of the whole."""
+        T, N = self.frame.shape
+        at = np.full(T, -1, dtype=np.int64)
+        at[rows] = np.arange(len(rows))
+        values = np.full((len(rows), N), np.nan)
+        for cell, value in self._cells(name, at >= 0):
+            column, row = np.divmod(cell, T)
+            values[at[row], column] = value
+        return SomeRows(values, at)
 
-    def _load(self, name: str, column: str) -> Array:
+    def _load(self, name: str) -> Array:
+        panel = self.frame.empty()
+        flat = panel.T.reshape(-1)
+        for cell, value in self._cells(name):
+            flat[cell] = value
+        return panel
+
+    def _cells(self, name: str, rows: Mask | None = None) -> Iterator[tuple[Ints, Array]]:
+        """Cells and values of a column, part by part; with `rows` (T,) only those of some rows.
+
+        Raises
+        ------
+        InputError
+            The table or the column does not exist.
+        WorkError
+            A feature table has not the rows of the price base.
+        """
+        name, _, column = name.partition(".")
         table = self.context.table(name)
-        if column not in dict(table.columns):
-            known = ", ".join(c for c, _ in table.columns)
-            raise InputError(f"table {name} has no column {column}; it has {known}")
+        if column not in table.names:
+            raise InputError(f"table {name} has no column {column}; it has {', '.join(table.names)}")
         if name == self.prices or (self.prices == PRICES and name.startswith("feat_")):
-            return self.frame.scatter([numbers(part[column]) for part in self.context.parts(name, [column])])
-        rows = self.context.read(name, ["ticker", "date", column])
-        names, code = encode(rows["ticker"])
-        return self.frame.place(self.frame.cells(names, code, dates(rows["date"])), numbers(rows[column]))
+            cells = self._stored_cells(rows)
+            stored = self.context.parts(name, [column])
+            if len(table.parts) != len(cells):
+                raise _misaligned(name)
+            for (cell, chosen, length), part in zip(cells, stored, strict=True):
+                value = numbers(part[column])
+                if len(value) != length:
+                    raise _misaligned(name)
+                yield cell, value if chosen is None else value[chosen]
+            return
+        for part in self.context.parts(name, ["ticker", "date", column]):
+            day = dates(part["date"])
+            names, code = encode(part["ticker"])
+            value = numbers(part[column])
+            if rows is not None:
+                wanted = self._wanted(rows, day)
+                code, day, value = code[wanted], day[wanted], value[wanted]
+            cell = self.frame.cells(names, code, day)
+            inside = cell >= 0
+            yield cell[inside], value[inside]
+
+    def _stored_cells(self, rows: Mask | None) -> list[tuple[Ints, Ints | None, int]]:
+        """Cells of the price base part by part, which rows of the part they are (None: all), of how many."""
+        if rows is None:
+            return [(part.cell, None, len(part.cell)) for part in self.frame.parts]
+        key = rows.tobytes()
+        if key not in self._selected:
+            T = len(rows)
+            found: list[tuple[Ints, Ints | None, int]] = []
+            for part in self.frame.parts:
+                chosen = np.flatnonzero(rows[part.cell % T])
+                found.append((part.cell[chosen], chosen, len(part.cell)))
+            self._selected = {key: found}
+        return self._selected[key]
+
+    def _wanted(self, rows: Mask, day: np.ndarray[Any, Any]) -> Mask:
+        row = rows_of(self.frame.sessions, day)
+        wanted: Mask = (row >= 0) & rows[row]
+        return wanted
+
+
+def _misaligned(name: str) -> WorkError:
+    return WorkError(
+        f"table {name} has not the rows of {PRICES}: rebuild it with `kairos equity build {name} --force`"
+    )

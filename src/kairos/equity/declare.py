@@ -1,7 +1,7 @@
-"""What a table is: one declaration with its inputs, history, columns, formulas and the function that computes it.
+"""What a table is: one declaration of its inputs, history, columns and formulas, and the function behind it.
 
 Everything that happens to a table follows from its declaration: its place in the build order, when it is
-stale, how far back an update must read, its page in the documentation and whether it may appear in a backtest.
+stale, how far back an update must read, its page in the documentation, whether it may be used as a signal.
 """
 
 from __future__ import annotations

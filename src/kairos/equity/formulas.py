@@ -8,7 +8,7 @@ from kairos.equity.frame import Array, Mask
 
 
 def ratio(a: Array, b: Array) -> Array:
-    """a / b; NaN where b is 0 or either is missing."""
+    """A / b; NaN where b is 0 or either is missing."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(b == 0, np.nan, a / b)
 

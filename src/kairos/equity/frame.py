@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 
 from kairos.equity.outcome import Outcomes
-from kairos.errors import WorkError
 from kairos.panel import Rolling
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -72,7 +71,8 @@ class Frame:
     @cached_property
     def listed(self) -> Array:
         """(T, N) sessions since the start of the listing, today included; ≤ 0 before it."""
-        return np.asfortranarray(self.numbers[:, None] - self.first[None, :] + 1.0)
+        age: Array = (self.numbers[None, :] - self.first[:, None] + 1).astype(np.float64).T
+        return age
 
     @cached_property
     def exists(self) -> Mask:
@@ -102,19 +102,6 @@ class Frame:
         """A panel of NaN."""
         return np.full(self.shape, np.nan, order="F")
 
-    def scatter(self, values: Sequence[np.ndarray[Any, Any]]) -> Array:
-        """Panel from the rows of every part, in stored order."""
-        panel = self.empty()
-        flat = panel.T.reshape(-1)
-        for part, value in zip(self.parts, values, strict=True):
-            if len(value) != len(part.cell):
-                raise WorkError(
-                    f"a part has {len(value)} rows where the price base has {len(part.cell)}: "
-                    "the tables are misaligned; rebuild with `kairos equity build --force`"
-                )
-            flat[part.cell] = value
-        return panel
-
     def gather(self, panel: np.ndarray[Any, Any], part: PartRows) -> np.ndarray[Any, Any]:
         """Values of a panel at the rows of a part, in stored order."""
         return np.asfortranarray(panel).T.reshape(-1)[part.cell]
@@ -126,19 +113,16 @@ class Frame:
         known = (
             np.where(self.names[known] == names, known, -1) if len(self.names) else np.full(len(names), -1)
         )
-        row = np.searchsorted(self.sessions, date)
-        row[row == len(self.sessions)] = 0
-        name = known[code]
-        found = (name >= 0) & (self.sessions[row] == date)
-        column = np.where(found, self.column_of[np.where(found, name, 0), row], -1).astype(np.int64)
-        return np.where(column >= 0, column * len(self.sessions) + row, -1)
+        name, row = known[code], rows_of(self.sessions, date)
+        column = self.column_of[name, row]  # -1 counts from the end and is put right below
+        cell = column * np.int64(len(self.sessions)) + row
+        cell[(name < 0) | (row < 0) | (column < 0)] = -1
+        return cell
 
-    def place(self, cells: Ints, values: np.ndarray[Any, Any]) -> Array:
-        """Panel with `values` at `cells` (as :meth:`cells` gives them; -1 is left out)."""
-        panel = self.empty()
-        inside = cells >= 0
-        panel.T.reshape(-1)[cells[inside]] = values[inside]
-        return panel
+    def since(self, number: Ints) -> Mask:
+        """(T, N) True from the given absolute session of each listing on."""
+        mask: Mask = (self.numbers[None, :] >= number[:, None]).T
+        return mask
 
 
 def build_frame(
@@ -158,13 +142,20 @@ def build_frame(
     T = len(sessions)
     name = listings["ticker"].to_numpy(zero_copy_only=False).astype(str)
     first = listings["first_session"].to_numpy().astype(np.int64)
-    names, code = np.unique(name, return_inverse=True)
-    begins = code * T + first  # ascending, because listings are sorted
+    number = listings["listing"].to_numpy().astype(np.int64)
+    names, begins, code = np.unique(name, return_index=True, return_inverse=True)
+    later = []  # for the second, third, ... listing: its first session by ticker, T where there is none
+    for k in range(2, int(number.max(initial=1)) + 1):
+        later.append(np.full(len(names), T))
+        later[-1][code[number == k]] = first[number == k]
     found = []
     for part in parts:
-        ticker, row = encode(part["ticker"]), np.searchsorted(sessions, dates(part["date"]))
-        codes = np.searchsorted(names, ticker[0])[ticker[1]]
-        found.append((np.searchsorted(begins, codes * T + row, side="right") - 1, row))
+        (tickers, index), row = encode(part["ticker"]), rows_of(sessions, dates(part["date"]))
+        codes = np.searchsorted(names, tickers)[index]
+        column = begins[codes]
+        for starts in later:
+            column += row >= starts[codes]
+        found.append((column, row))
     seen = np.zeros(len(name), dtype=np.bool_)
     for column, _ in found:
         seen[column] = True
@@ -173,8 +164,18 @@ def build_frame(
         PartRows(part.select(["ticker", "date"]), position[column] * T + row)
         for part, (column, row) in zip(parts, found, strict=True)
     )
-    number = listings["listing"].to_numpy().astype(np.int64)
     return Frame(sessions, name[seen], number[seen], first[seen], rows)
+
+
+def rows_of(sessions: np.ndarray[Any, np.dtype[np.datetime64]], date: np.ndarray[Any, Any]) -> Ints:
+    """Row of each date among the sessions, -1 where it is none (a look-up by day instead of a search)."""
+    if not len(sessions):
+        return np.full(len(date), -1)
+    span = int((sessions[-1] - sessions[0]).astype(np.int64)) + 1
+    row_of_day = np.full(span + 1, -1, dtype=np.int64)  # the last place stands for every day outside
+    row_of_day[(sessions - sessions[0]).astype(np.int64)] = np.arange(len(sessions))
+    day = (date - sessions[0]).astype(np.int64)
+    return row_of_day[np.where((day < 0) | (day >= span), span, day)]
 
 
 def encode(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], Ints]:
@@ -200,6 +201,29 @@ def numbers(column: pa.ChunkedArray) -> Array:
         column = column.cast(pa.uint8())
     values: Array = column.cast(pa.float64()).to_numpy()
     return values
+
+
+@dataclass(frozen=True)
+class SomeRows:
+    """A panel with only some rows in memory; ``panel[t]`` and ``panel[t, names]`` go by the row's number.
+
+    Attributes
+    ----------
+    values : (R, N)
+        The rows, in ascending order.
+    at : (T,) int
+        Position of each row of the frame among them, -1 where it was not loaded.
+    """
+
+    values: np.ndarray[Any, Any]
+    at: Ints
+
+    def __getitem__(self, key: int | tuple[int, Ints]) -> np.ndarray[Any, Any]:
+        row, *names = key if isinstance(key, tuple) else (key,)
+        if self.at[row] < 0:
+            raise IndexError(f"row {row} was not loaded")
+        found: np.ndarray[Any, Any] = self.values[(int(self.at[row]), *names)]
+        return found
 
 
 @dataclass(frozen=True)
@@ -243,7 +267,7 @@ class Inputs:
         return np.isfinite(self["price"])
 
     def rolling(self, window: int, *, min_obs: int | None = None) -> Rolling:
-        """A window of `window` sessions: listed that long, and `coverage` of the observations (or `min_obs`)."""
+        """A window of `window` sessions: listed that long, with `coverage` of the observations or `min_obs`."""
         need = ceil(self.coverage * window) if min_obs is None else min_obs
         listed = self.frame.listed if min_obs is None else None
         return Rolling(window=window, min_obs=need, start=self.frame.start, listed=listed)

@@ -40,26 +40,27 @@ class Outcomes:
 
 
 def value_path(
-    frame: Frame, closeadj: Array, outcomes: Outcomes, max_gap: int, *, settled: bool = False
+    frame: Frame, closeadj: Array, outcomes: Outcomes, within: int, *, settled: bool = False
 ) -> Array:
     """Value of a holding at the close of each session, on the scale of `closeadj`.
 
-    The last price, at most `max_gap` sessions old; after the end of the listing p_last · (1 + payout), from
+    The last price, at most `within` sessions old; after the end of the listing p_last · (1 + payout), from
     the session after the last price on, or with ``settled`` from the session on which a holder is paid out.
     NaN before the listing.
     """
-    value = last_valid(closeadj, within=max_gap)
+    value = last_valid(closeadj, within=within)
     at = outcomes.last - frame.start
     paid = closeadj[np.clip(at, 0, len(frame.sessions) - 1), np.arange(len(at))] * (1.0 + outcomes.payout)
     since = outcomes.settled if settled else outcomes.last + 1
-    over = outcomes.ended[None, :] & (frame.numbers[:, None] >= since[None, :])
-    return np.where(over, paid[None, :], value)
+    never = frame.numbers[-1] + 1
+    np.copyto(value, paid, where=frame.since(np.where(outcomes.ended, since, never)))
+    return value
 
 
 def alive(frame: Frame, outcomes: Outcomes) -> Mask:
     """(T, N) True on the sessions from the first price to the last (to the data's end where not ended)."""
-    t = frame.numbers[:, None]
-    return (t >= frame.first[None, :]) & (~outcomes.ended[None, :] | (t <= outcomes.last[None, :]))
+    never = frame.numbers[-1] + 1
+    return frame.since(frame.first) & ~frame.since(np.where(outcomes.ended, outcomes.last + 1, never))
 
 
 def forward_return(

@@ -11,8 +11,8 @@ from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
 import kairos.equity.tables
-from kairos.equity.declare import Declaration, FeatureTable
 from kairos.equity.context import RAW
+from kairos.equity.declare import Declaration, FeatureTable
 from kairos.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import numpy as np
 
 from kairos.equity.backtest.result import BacktestResult
 from kairos.equity.backtest.simulate import SESSIONS_PER_YEAR
+from kairos.evaluation import rolling_sharpe
 from kairos.evaluation.growth import drawdown, monthly_table, wealth
 from kairos.evaluation.performance import performance
 from kairos.evaluation.risk import rolling_volatility
-from kairos.evaluation import rolling_sharpe
 from kairos.evaluation.significance import MeanTest, mean_test
 from kairos.report import Estimate, Headline, Information, Signal, SignalSheet, TearSheet
 
@@ -116,7 +116,8 @@ def _samples(result: BacktestResult) -> Mapping[str, Sequence[Headline]]:
 
 def _sums(daily: np.ndarray[Any, Any], starts: Any, ends: Any) -> np.ndarray[Any, Any]:
     total = np.concatenate([[0.0], np.cumsum(daily)])
-    return total[ends] - total[starts]
+    sums: np.ndarray[Any, Any] = total[ends] - total[starts]
+    return sums
 
 
 def _assumptions(result: BacktestResult) -> list[tuple[str, str]]:
@@ -207,8 +208,7 @@ def signal_sheet(study: SignalStudy, command: str) -> SignalSheet:
         adjusted={"Holm": study.holm, "Romano–Wolf": study.romano_wolf} if several else {},
         assumptions=[
             ("Universe", universe_text(study.facts)),
-            ("Coefficient", "Spearman's, per session, over the members with a value and a return; "
-             f"sessions with fewer than {rules.min_names} names don't count"),
+            ("Coefficient", f"Spearman's, per session, over the members with a value and a return; sessions with fewer than {rules.min_names} names don't count"),
             ("Return", f"total return from the close of t + {rules.lag} over {rules.horizon} sessions; a ticker that ends pays its last price and the pay-out"),
             ("t-value", f"Newey–West with {rules.horizon - 1} lags, because neighbouring returns overlap"),
             ("Neutral", f"residual of a regression on {exposures}, per session; sector is today's"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +68,10 @@ def metadata(context: Context, frame: Frame, rules: Universe) -> Metadata:
                 SELECT * FROM tickers
                 QUALIFY row_number() OVER (PARTITION BY ticker ORDER BY ("table" <> 'SEP'), "table") = 1)
             SELECT l.ticker, l.listing,
-                   o.ticker IS NOT NULL AND (o.firstpricedate IS NULL OR l."last" >= o.firstpricedate) AS known,
-                   coalesce(starts_with(o.category, $category) AND list_contains($exchanges, o.exchange), FALSE) AS eligible,
+                   o.ticker IS NOT NULL
+                       AND (o.firstpricedate IS NULL OR l."last" >= o.firstpricedate) AS known,
+                   coalesce(starts_with(o.category, $category), FALSE)
+                       AND coalesce(list_contains($exchanges, o.exchange), FALSE) AS eligible,
                    coalesce(o.scalemarketcap, '') AS scale
             FROM listings l LEFT JOIN one o USING (ticker) ORDER BY l.ticker, l.listing
             """,
@@ -188,7 +189,8 @@ def read_list(path: Path) -> pa.Table:
     """A universe file: columns ``ticker`` or ``date`` (ISO) and ``ticker``; others are left out."""
     if not path.is_file():
         raise InputError(
-            f"equity.universe.file = {str(path)!r} is not a file; it names a CSV with the column ticker, or date and ticker"
+            f"equity.universe.file = {str(path)!r} is not a file; "
+            "it names a CSV with the column ticker, or date and ticker"
         )
     types = {"ticker": pa.string(), "date": pa.date32()}
     try:
@@ -273,7 +275,7 @@ def write_csv(rows: pa.Table, path: Path) -> None:
     with duckdb.connect() as con:
         con.register("rows", rows)
         con.execute(f"COPY rows TO '{str(beside).replace(chr(39), chr(39) * 2)}' (FORMAT csv, HEADER)")
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def _measures(context: Context, panels: Panels, rules: Universe) -> tuple[Array, Array, Array]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Accounts = dict[str, "Floats"]
 
+DAYS = np.int64(1) << 20  # more than there are days in any calendar
 PAST_QUARTERS = 12  # before the first session: 3 only feed trailing sums, the others are filed
 TRAILING = 3
 STOCKS = ("equity", "liabilities", "debt", "shares")
@@ -51,8 +52,8 @@ class Filings:
         The report closes a fiscal year.
     amendment, late
         The report replaces an earlier one of the same period; it came long after the usual delay.
-    session
-        Last session up to datekey, −1 before the first of the listing.
+    session, period_session
+        Last session up to datekey and up to reportperiod, −1 where the security was not listed.
     quarterly, trailing
         Accounts as filed: one quarter; flows of four quarters, balance and averages at the end of the period.
     restated, restated_trailing
@@ -87,16 +88,13 @@ class Filings:
         -------
         Row numbers of this table, −1 where nothing was filed yet.
         """
-        span = np.int64(1) << 40
-        day = self.datekey.astype(np.int64) + (1 << 20)
-        order = self.column * span + day
-        newest = self.column * span + self.reportperiod.astype(np.int64) * (1 << 12)
-        # rows are sorted by filing day: the best report so far, whose ties the later filing wins
-        best = np.maximum.accumulate(newest)
-        is_best = np.maximum.accumulate(np.where(newest == best, np.arange(len(newest)), -1))
-        asked = column * span + dates.astype(np.int64)[row] + (1 << 20)
-        at = np.searchsorted(order, asked, side="right") - 1
-        found = np.where(at >= 0, is_best[at], -1)
+        security = self.column * DAYS  # one number orders by security, then by day
+        newest = np.maximum.accumulate(security + self.reportperiod.astype(np.int64))
+        in_force = newest == security + self.reportperiod.astype(np.int64)  # ties: the later filing wins
+        latest = np.maximum.accumulate(np.where(in_force, np.arange(len(newest)), -1))
+        asked = column * DAYS + dates.astype(np.int64)[row]
+        at = np.searchsorted(security + self.datekey.astype(np.int64), asked, side="right") - 1
+        found = np.where(at >= 0, latest[at], -1)
         return np.where((found >= 0) & (self.column[found] == column), found, -1)
 
 
@@ -104,58 +102,39 @@ def file_reports(simulated: Market) -> Filings:
     """Draw the accounts and filings of a market."""
     rng = stream(simulated.seed, "filings")
     listings, dates = simulated.listings, simulated.dates
-    n = len(listings.tickers)
     calendar = _quarter_ends(dates)
-    offset = rng.random(n) < OFF_CALENDAR
+    offset = rng.random(len(listings.tickers)) < OFF_CALENDAR
     period = _month_end(calendar[:, None], offset.astype(np.int64))
-    period_session = np.searchsorted(dates, period.ravel(), side="right").reshape(period.shape) - 1
-    at = np.clip(period_session, listings.first, listings.last)
+    ended = np.searchsorted(dates, period.ravel(), side="right").reshape(period.shape) - 1
+    at = np.clip(ended, listings.first, listings.last)
     base = _accounts(simulated, at, period, rng)
     filed, late = _filing_days(period, rng)
+    original, amended, amended_on = _versions(simulated, period, filed, rng)
 
-    exists = np.broadcast_to(listings.files, period.shape) & (rng.random(period.shape) >= MISSING)
-    exists &= (np.arange(len(calendar)) >= TRAILING)[:, None]
-    alive = filed <= dates[listings.last]
-    listed = dates[listings.first]
-    seen = (listings.first == 0) | ((filed > listed) & (period > listed - LISTING_ACCOUNTS))
-    original = exists & alive & seen
-    amended_on = filed + rng.integers(20, 91, period.shape)
-    amended = original & (rng.random(period.shape) < AMENDED) & (amended_on <= dates[listings.last])
-
-    correction = {
-        name: np.exp(0.15 * rng.standard_normal(period.shape)) for name in ("netinc", "equity", "revenue")
-    }
-    corrected = {name: base[name] * correction.get(name, 1.0) for name in base}
-    revision = np.where(
-        rng.random(period.shape) < REVISED, np.exp(0.1 * rng.standard_normal(period.shape)), 1.0
-    )
+    corrected = dict(base)
+    for name in ("netinc", "equity", "revenue"):
+        corrected[name] = base[name] * np.exp(0.15 * rng.standard_normal(period.shape))
     restated = {name: np.where(amended, corrected[name], base[name]) for name in base}
-    restated["netinc"] = restated["netinc"] * revision
+    revised = rng.random(period.shape) < REVISED
+    restated["netinc"] *= np.where(revised, np.exp(0.1 * rng.standard_normal(period.shape)), 1.0)
 
-    quarter, column, version = (
-        np.concatenate([a, b])
-        for a, b in zip(
-            (*np.nonzero(original), np.zeros(original.sum(), dtype=bool)),
-            (*np.nonzero(amended), np.ones(amended.sum(), dtype=bool)),
-            strict=True,
-        )
-    )
-    datekey = np.where(version, amended_on[quarter, column], filed[quarter, column])
-    order = np.lexsort((version, period[quarter, column], datekey, column))
-    quarter, column, version, datekey = quarter[order], column[order], version[order], datekey[order]
-    base_trailing, restated_trailing = _trailing(base), _trailing(restated)
+    originals, amendments = np.nonzero(original), np.nonzero(amended)
+    quarter, column = np.hstack([originals, amendments])
+    amendment = np.arange(len(quarter)) >= len(originals[0])
+    datekey = np.where(amendment, amended_on[quarter, column], filed[quarter, column])
+    order = np.lexsort((amendment, period[quarter, column], datekey, column))
+    quarter, column, amendment, datekey = quarter[order], column[order], amendment[order], datekey[order]
 
-    def pick(accounts: Accounts) -> Accounts:
+    def rows(accounts: Accounts) -> Accounts:
         return {name: values[quarter, column] for name, values in accounts.items()}
 
-    quarterly = {
-        name: np.where(version, corrected[name][quarter, column], values)
-        for name, values in pick(base).items()
-    }
-    trailing = {
-        name: values + (quarterly[name] - base[name][quarter, column] if name in quarterly else 0.0)
-        for name, values in pick(base_trailing).items()
-    }
+    as_first_filed, as_corrected = rows(base), rows(corrected)
+    quarterly = {name: np.where(amendment, as_corrected[name], x) for name, x in as_first_filed.items()}
+    trailing = rows(_trailing(base))
+    for name, values in quarterly.items():
+        trailing[name] = trailing[name] + (
+            values - as_first_filed[name]
+        )  # an amendment shifts its year alike
     session = np.searchsorted(dates, datekey, side="right") - 1
     return Filings(
         column=column,
@@ -163,15 +142,32 @@ def file_reports(simulated: Market) -> Filings:
         reportperiod=period[quarter, column],
         datekey=datekey,
         fiscal_year_end=calendar[quarter].astype("datetime64[M]").astype(np.int64) % 12 == 11,
-        amendment=version,
-        late=late[quarter, column] & ~version,
+        amendment=amendment,
+        late=late[quarter, column] & ~amendment,
         session=np.where(session >= listings.first[column], session, -1),
-        period_session=np.where(at == period_session, at, -1)[quarter, column],
+        period_session=np.where(at == ended, at, -1)[quarter, column],
         quarterly=quarterly,
         trailing=trailing,
-        restated=pick(restated),
-        restated_trailing=pick(restated_trailing),
+        restated=rows(restated),
+        restated_trailing=rows(_trailing(restated)),
     )
+
+
+def _versions(
+    simulated: Market, period: Dates, filed: Dates, rng: np.random.Generator
+) -> tuple[Bools, Bools, Dates]:
+    """Which reports are filed at all, which are amended, and the days of amendment: (Q, N).
+
+    A company files while it is listed; one that is listed from the start also filed before.
+    """
+    listings, dates = simulated.listings, simulated.dates
+    listed, gone = dates[listings.first], dates[listings.last]
+    old_enough = (filed > listed) & (period > listed - LISTING_ACCOUNTS)
+    original = listings.files & (filed <= gone) & ((listings.first == 0) | old_enough)
+    original &= (np.arange(len(period)) >= TRAILING)[:, None] & (rng.random(period.shape) >= MISSING)
+    amended_on = filed + rng.integers(20, 91, period.shape)
+    amended = original & (rng.random(period.shape) < AMENDED) & (amended_on <= gone)
+    return original, amended, amended_on
 
 
 def _quarter_ends(dates: Dates) -> Dates:

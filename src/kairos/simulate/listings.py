@@ -169,8 +169,8 @@ def _symbols(n: int, category: Texts, successors: Ints) -> Texts:
     """Sorted symbols of equal length, a second share class marked by `.B`."""
     width = 3 if n <= 10_000 else 5
     code = (np.arange(n, dtype=np.int64) * 26**width) // n
-    letters = [code // 26**place % 26 for place in reversed(range(width))]
-    symbols = np.array(["".join(chr(65 + int(x)) for x in word) for word in zip(*letters, strict=True)])
+    letters = code[:, None] // 26 ** np.arange(width)[::-1] % 26
+    symbols = (ord("A") + letters).astype(np.uint32).view(f"<U{width}")[:, 0]
     second_class = category == "Domestic Common Stock Secondary Class"
     symbols = np.char.add(symbols, np.where(second_class, ".B", ""))
     symbols[successors - 1] = symbols[successors]

@@ -118,13 +118,10 @@ def daily_table(simulated: Market, filings: Filings, column: Ints, row: Ints) ->
     everyone = np.arange(len(listings.tickers))
     at_listing = listings.marketcap / simulated.close[listings.first, everyone]
     known = filings.known(simulated.dates, column, row)
-    if len(filings.column):
-        filed = {
-            name: np.where(known >= 0, values[known], np.nan)
-            for name, values in {**filings.trailing, "newest shares": filings.quarterly["shares"]}.items()
-        }
-    else:
-        filed = dict.fromkeys([*filings.trailing, "newest shares"], np.full(len(column), np.nan))
+    filed = {
+        name: np.where(known >= 0, values[known], np.nan)
+        for name, values in {**filings.trailing, "newest shares": filings.quarterly["shares"]}.items()
+    }
     shares = np.where(known >= 0, filed["newest shares"], np.round(at_listing)[column])
     marketcap = shares * close
     value = enterprise_value(marketcap, filed)

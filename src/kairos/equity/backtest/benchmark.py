@@ -37,7 +37,7 @@ def benchmark_returns(context: Context, name: str, sessions: Dates) -> Array:
     if not inside.all():
         first = sessions[np.argmin(inside)]
         raise InputError(
-            f"benchmark {name} has no value on {first}, nor on {(~inside).sum() - 1} other sessions of the run"
+            f"benchmark {name} has no value on {first}, nor on {(~inside).sum() - 1} other sessions"
         )
     if is_return:
         return level[at]
@@ -64,7 +64,8 @@ def _from_file(path: Path) -> tuple[Dates, Array, bool]:
     value = next((c for c in ("return", "close") if c in rows.column_names), None)
     if value is None or "date" not in rows.column_names:
         raise InputError(
-            f"benchmark {path} needs the columns date and return (or close); it has {', '.join(rows.column_names)}"
+            f"benchmark {path} needs the columns date and return (or close); "
+            f"it has {', '.join(rows.column_names)}"
         )
     rows = rows.sort_by("date")
     level = numbers(rows[value])

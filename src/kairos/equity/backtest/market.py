@@ -42,21 +42,21 @@ class Market:
         panels = context.panels(PRICES)
         frame, outcomes = panels.frame, panels.outcomes
         closeadj = panels[f"{PRICES}.closeadj"]
-        value = value_path(frame, closeadj, outcomes, context.settings.equity.listing.max_gap, settled=True)
-        return cls(frame, _carried(value), np.isfinite(closeadj), settled_rows(frame, outcomes), _days(frame))
+        # a holding without a price keeps its last value until its next one, or until it is paid out
+        value = value_path(frame, closeadj, outcomes, len(closeadj), settled=True)
+        return cls(
+            frame,
+            np.ascontiguousarray(value),  # row by row in memory, as the books read it
+            np.ascontiguousarray(np.isfinite(closeadj)),
+            settled_rows(frame, outcomes),
+            _days(frame),
+        )
 
 
 def settled_rows(frame: Frame, outcomes: Outcomes) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Row of the frame from which each listing's holder has cash; T where there is none."""
     T = len(frame.sessions)
     return np.where(outcomes.ended, np.minimum(outcomes.settled - frame.start, T), T)
-
-
-def _carried(value: Array) -> Array:
-    """The last known value where one is missing: a holding without a price earns nothing until its next."""
-    rows = np.where(np.isfinite(value), np.arange(len(value))[:, None], 0)
-    last = np.maximum.accumulate(rows, axis=0)
-    return np.asfortranarray(np.take_along_axis(value, last, axis=0))
 
 
 def _days(frame: Frame) -> np.ndarray[Any, np.dtype[np.float64]]:

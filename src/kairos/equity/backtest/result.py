@@ -15,7 +15,7 @@ from kairos.evaluation.performance import Performance, performance
 from kairos.evaluation.sharpe import probabilistic_sharpe
 
 if TYPE_CHECKING:
-    from kairos.equity.frame import Array
+    from kairos.equity.frame import Array, SomeRows
     from kairos.settings import Strategy
 
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]
@@ -34,8 +34,8 @@ class BacktestResult:
         ``table.column`` of the signal; `lower_is_better` when its sign was turned.
     simulation : Simulation
         The books.
-    beta : (T, N)
-        Beta of the names, for the beta of the book.
+    beta : SomeRows
+        Beta of the names on the decision rows.
     bench_raw, bench : (T',)
         Daily return of the benchmark, and of the benchmark scaled to the volatility target.
     bench_name : str
@@ -48,7 +48,7 @@ class BacktestResult:
     alpha: str
     lower_is_better: bool
     simulation: Simulation
-    beta: Array
+    beta: SomeRows
     bench_raw: Series
     bench: Series
     bench_name: str
@@ -84,14 +84,19 @@ class BacktestResult:
     def book_beta(self) -> Series:
         """(T',) beta of the scaled book: Σ w·β over the names with a beta, scaled up to the whole gross.
 
-        NaN where less than half of the gross exposure has a beta.
+        β is the one that the decision behind the day's book knew. NaN where less than half of the gross
+        exposure has a beta.
         """
         weights = self.weights
-        beta = self.beta[self.rows]
+        row, name = np.nonzero(weights)
+        run = self.simulation
+        days = np.arange(self.rows.start, self.rows.stop)
+        decision = np.array(run.decisions)[np.searchsorted(run.fills, days, side="right") - 1]
+        weight, beta = weights[row, name], self.beta.values[self.beta.at[decision[row]], name]
         known = np.isfinite(beta)
-        size = np.abs(weights)
-        gross, covered = size.sum(axis=1), np.where(known, size, 0.0).sum(axis=1)
-        exposure = np.where(known, weights * beta, 0.0).sum(axis=1)
+        gross = np.bincount(row, np.abs(weight), len(days))
+        covered = np.bincount(row[known], np.abs(weight[known]), len(days))
+        exposure = np.bincount(row[known], (weight * beta)[known], len(days))
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where((covered > 0.0) & (covered >= 0.5 * gross), exposure * gross / covered, np.nan)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,16 @@ import numpy as np
 from kairos.equity.backtest.benchmark import benchmark_returns
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.result import BacktestResult
-from kairos.equity.backtest.simulate import Signals, simulate
+from kairos.equity.backtest.simulate import Signals, calendar, simulate
 from kairos.equity.columns import resolve
 from kairos.equity.context import PRICES, Context, open_store
+from kairos.equity.frame import SomeRows
 from kairos.errors import InputError
 from kairos.panel import last_valid
 from kairos.settings import Settings, Strategy
 from kairos.store import Transaction
 from kairos.store.ledger import Run, new_run, record
+from kairos.store.sql import quote, scan
 
 TABLES = {"risk4": "longonly_r4", "ls_opt": "ls_opt", "regime_switching": "regime_switching"}
 """Names under which the manual's queries look for results; other strategies use their own."""
@@ -93,52 +97,82 @@ def run_strategy(
     context: Context, strategy: Strategy, column: str, lower_is_better: bool, benchmark: str | None
 ) -> BacktestResult:
     """Simulate one strategy on one column; nothing is stored."""
-    panels, rules = context.panels(PRICES), strategy.backtest
-    frame, columns = panels.frame, rules.columns
-    sign = -1.0 if lower_is_better else 1.0
-    known = frame.shape[0]
+    panels, columns = context.panels(PRICES), strategy.backtest.columns
+    frame = panels.frame
+    first, last = _period(context, strategy, column)
+    rows = np.array(calendar(first, last, strategy.backtest.rebalance_every))
+    alpha, price = panels.some(column, rows), panels.some("universe.price", rows)
     signals = Signals(
-        alpha=sign * panels[column],
-        members=np.isfinite(panels["universe.price"]),
-        adv=last_valid(panels[columns.adv], within=known),
-        volatility=last_valid(panels[columns.volatility], within=known),
+        alpha=replace(alpha, values=-alpha.values if lower_is_better else alpha.values),
+        members=replace(price, values=np.isfinite(price.values)),
+        adv=_last_known(panels.some(columns.adv, rows)),
+        volatility=_last_known(panels.some(columns.volatility, rows)),
         allowed=_allowed(context, strategy),
     )
-    has = np.flatnonzero((np.isfinite(signals.alpha) & signals.members).any(axis=1))
-    if not len(has):
-        raise InputError(f"{column} has no value for any member of the universe")
-    first, last = _period(context, strategy, int(has[0]))
     simulation = simulate(_market(context), signals, strategy, first, last)
     if simulation.first < 0:
         raise InputError(
-            f"{strategy.name} on {column}: no decision between {frame.sessions[first]} and {frame.sessions[last]} holds a name"
+            f"{strategy.name} on {column}: no decision between {frame.sessions[first]} "
+            f"and {frame.sessions[last]} holds a name"
         )
-    rows = slice(simulation.first, last + 1)
-    bench_raw, bench = simulation.raw_bench.ret[rows], simulation.bench.ret[rows]
+    days = slice(simulation.first, last + 1)
+    bench_raw, bench = simulation.raw_bench.ret[days], simulation.bench.ret[days]
     name = "cash" if strategy.bottom_n else "equal weight of the filtered universe"
     if benchmark is not None:
-        bench_raw = benchmark_returns(context, benchmark, frame.sessions[rows])
+        bench_raw = benchmark_returns(context, benchmark, frame.sessions[days])
         bench, name = bench_raw, benchmark
     facts = context.facts_of_data()
     return BacktestResult(
-        strategy, column, lower_is_better, simulation, panels[columns.beta], bench_raw, bench, name, facts
+        strategy,
+        column,
+        lower_is_better,
+        simulation,
+        panels.some(columns.beta, rows),
+        bench_raw,
+        bench,
+        name,
+        facts,
     )
 
 
-def _period(context: Context, strategy: Strategy, first_signal: int) -> tuple[int, int]:
-    """First decision row and last row: the configured dates inside the data."""
-    sessions, rules = context.panels(PRICES).frame.sessions, strategy.backtest
-    first = int(np.searchsorted(sessions, np.datetime64(rules.start, "D"))) if rules.start else first_signal
-    last = (
-        int(np.searchsorted(sessions, np.datetime64(rules.end, "D"), side="right")) - 1
-        if rules.end
-        else len(sessions) - 1
-    )
+def _last_known(panel: SomeRows) -> SomeRows:
+    """What is missing on a decision, as the decisions before knew it: a name may outlive its data."""
+    values = np.asfortranarray(panel.values)
+    return replace(panel, values=last_valid(values, within=len(values)))
+
+
+def _period(context: Context, strategy: Strategy, column: str) -> tuple[int, int]:
+    """First decision row and last row: the configured dates, or else from the first member with a signal."""
+    sessions, rules = context.sessions, strategy.backtest
+    begin = rules.start or _first_signal(context, column)
+    end = rules.end or sessions[-1].item()
+    first = int(np.searchsorted(sessions, np.datetime64(begin, "D")))
+    last = int(np.searchsorted(sessions, np.datetime64(end, "D"), side="right")) - 1
     if first + rules.lag >= last:
         raise InputError(
-            f"the period from {rules.start or sessions[first_signal]} to {rules.end or sessions[-1]} holds no session after the first fill; the data run from {sessions[0]} to {sessions[-1]}"
+            f"the period from {begin} to {end} holds no session after the first fill; "
+            f"the data run from {sessions[0]} to {sessions[-1]}"
         )
     return first, last
+
+
+def _first_signal(context: Context, column: str) -> dt.date:
+    """First date on which a member has a signal; the parts are read until one has."""
+    table, _, name = column.partition(".")
+    members = context.table("universe").parts
+    for part in context.table(table).parts:
+        near = [m.path for m in members if m.lo <= part.hi and part.lo <= m.hi]  # type: ignore[operator]
+        if near:
+            with context.snapshot.connect() as con:
+                found = con.execute(
+                    f"SELECT min(date) FROM ({scan(['ticker', 'date', name], [part.path])}) "
+                    f"SEMI JOIN ({scan(['ticker', 'date'], near)}) USING (ticker, date) "
+                    f"WHERE {quote(name)} IS NOT NULL"
+                ).fetchone()
+            if found and found[0]:
+                first: dt.date = found[0]
+                return first
+    raise InputError(f"{column} has no value for any member of the universe")
 
 
 def _allowed(context: Context, strategy: Strategy) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -164,7 +198,10 @@ def _market(context: Context) -> Market:
 def _save(tx: Transaction, context: Context, result: BacktestResult, name: str) -> Run:
     strategy = result.strategy
     run = new_run(
-        f"equity backtest {strategy.name} --alpha {result.alpha}{' --lower-is-better' if result.lower_is_better else ''}",
+        " ".join(
+            ["equity backtest", strategy.name, "--alpha", result.alpha]
+            + ["--lower-is-better"] * result.lower_is_better
+        ),
         snapshot=context.snapshot.id,
         config={"strategy": strategy.model_dump(mode="json"), "equity": context.settings.part("equity")},
         headline={**result.headline(), "data": result.facts["prices"], "table": f"backtest_results_{name}"},

@@ -1,4 +1,4 @@
-"""The engine: decide on t, fill at t + lag, hold, drift, pay; the raw book, the scaled book, the benchmark."""
+"""The engine: decide on t, fill at t + lag, hold, drift, pay; raw book, scaled book and benchmark."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.strategy import CrossSection, Target, decide
 
 if TYPE_CHECKING:
-    from kairos.equity.frame import Array, Mask
+    from kairos.equity.frame import Array, Mask, SomeRows
     from kairos.settings import Strategy
 
 SESSIONS_PER_YEAR = 252
@@ -23,6 +23,8 @@ SESSIONS_PER_YEAR = 252
 @dataclass(frozen=True)
 class Signals:
     """What decisions may look at; row t of each panel is known after the close of session t.
+
+    Only decision rows are read, so the panels need no others.
 
     Attributes
     ----------
@@ -36,10 +38,10 @@ class Signals:
         False on sessions on which the strategy holds nothing (regimes).
     """
 
-    alpha: Array
-    members: Mask
-    adv: Array
-    volatility: Array
+    alpha: Array | SomeRows
+    members: Mask | SomeRows
+    adv: Array | SomeRows
+    volatility: Array | SomeRows
     allowed: np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -50,7 +52,7 @@ class Simulation:
     Attributes
     ----------
     raw, scaled : Account
-        The book in its own units, and scaled to the volatility target.
+        The book in its own units, and scaled to the volatility target; one and the same without a target.
     raw_bench, bench : Account
         The equal-weight benchmark, and the same scaled to the target by its own past.
     first : int
@@ -79,7 +81,9 @@ class Simulation:
 
     @property
     def accounts(self) -> tuple[Account, ...]:
-        """All books."""
+        """All books, each once."""
+        if self.scaled is self.raw:
+            return self.raw, self.raw_bench
         return self.raw, self.scaled, self.raw_bench, self.bench
 
 
@@ -118,11 +122,10 @@ def _simulate(
     settings = strategy.backtest
     costs, free = Costs.of(settings), Costs.none(settings.capital)
     financed = replace(free, financing_rate=costs.financing_rate, cash_rate=costs.cash_rate)
-    run = Simulation(
-        market, signals, strategy, last,
-        Account(market, costs, first, keep_weights=True), Account(market, costs, first, keep_weights=True),
-        Account(market, financed, first), Account(market, financed, first),
-    )  # fmt: skip
+    raw, raw_bench = Account(market, costs, first, keep_weights=True), Account(market, financed, first)
+    scaled = Account(market, costs, first, keep_weights=True) if strategy.target_vol else raw
+    bench = Account(market, financed, first) if strategy.target_vol else raw_bench
+    run = Simulation(market, signals, strategy, last, raw, scaled, raw_bench, bench)
     pending: list[tuple[int, int, list[Trade]]] = []  # fill row, decision row, trades
     for t in calendar(first, last, settings.rebalance_every):
         _advance(run, pending, t)
@@ -137,12 +140,9 @@ def _simulate(
             )  # a neutral book is held against cash
         past = slice(max(run.first, 0), t + 1) if run.first >= 0 else slice(0, 0)
         scale, bench_scale = scale_of(run.raw.ret[past], 0), scale_of(run.raw_bench.ret[past], 1)
-        trades = [
-            (run.raw, target, 1.0, scale),
-            (run.scaled, target, scale, 1.0),
-            (run.raw_bench, market_weight, 1.0, 1.0),
-            (run.bench, market_weight, bench_scale, 1.0),
-        ]
+        trades = [(raw, target, 1.0, scale), (raw_bench, market_weight, 1.0, 1.0)]
+        if strategy.target_vol:
+            trades += [(scaled, target, scale, 1.0), (bench, market_weight, bench_scale, 1.0)]
         if t + settings.lag <= last:
             run.first = t + settings.lag if run.first < 0 else run.first
             run.decisions.append(t)
@@ -168,9 +168,10 @@ def _order(
     run: Simulation, account: Account, target: Target, factor: float, dollars: float, decided: int, row: int
 ) -> Order:
     """Every held name to its target, those that are not wanted to 0, priced by what the decision knew."""
-    names: Index = np.union1d(account.held, target.names)
-    weight = np.zeros(len(names))
-    weight[np.searchsorted(names, target.names)] = target.weight * factor
+    wanted = np.zeros_like(account.weight)
+    wanted[target.names] = target.weight * factor
+    names: Index = np.flatnonzero((wanted != 0.0) | (account.weight != 0.0))
+    weight = wanted[names]
     expires = row + run.strategy.backtest.order_wait
     adv, volatility = run.signals.adv[decided, names], run.signals.volatility[decided, names]
     return Order(names, weight, adv, volatility, dollars, 1.0 - float(weight.sum()), expires)
@@ -196,7 +197,7 @@ def _trailing(strategy: Strategy, past: Vector) -> float:
 
 
 def _scale(strategy: Strategy, daily: float) -> float:
-    """target / (√252 · daily volatility), at most `max_leverage`; 1 without a target or a volatility."""
+    """Target / (√252 · daily volatility), at most `max_leverage`; 1 without a target or a volatility."""
     if not strategy.target_vol or not daily > 0.0:
         return 1.0
     scale = strategy.target_vol / (np.sqrt(SESSIONS_PER_YEAR) * daily)

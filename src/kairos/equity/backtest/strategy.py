@@ -41,7 +41,7 @@ class Target:
 
 
 def alpha_z(alpha: Vector) -> Vector:
-    """z-score over the names of the date (sample standard deviation), clipped at ±3; 0 where all are equal."""
+    """z-score over the names of the date (sample deviation), clipped at ±3; 0 where all are equal."""
     spread = alpha.std(ddof=1) if len(alpha) > 1 else 0.0
     if spread == 0.0:
         return np.zeros_like(alpha)

@@ -22,9 +22,9 @@ class AdvParams(Params):
 def columns(p: AdvParams) -> tuple[Column, ...]:
     """Dollar volume, size, and their z-scores."""
     return (
-        Column("dollar_volume", "c · v, USD"),
-        Column(f"adv_{p.short}", f"mean dollar volume over {p.short} sessions, USD"),
-        Column(f"adv_{p.long}", f"mean dollar volume over {p.long} sessions, USD, at least {p.long_min_obs} observations"),
+        Column("dollar_volume", "c · v, USD", dtype="DOUBLE"),
+        Column(f"adv_{p.short}", f"mean dollar volume over {p.short} sessions, USD", dtype="DOUBLE"),
+        Column(f"adv_{p.long}", f"mean dollar volume over {p.long} sessions, USD, at least {p.long_min_obs} observations", dtype="DOUBLE"),
         Column("adv_z", f"z(ln adv_{p.short}) over the members of the date"),
         Column("size_raw", f"ln of marketcap(t-1) · c_t / c_{{t-1}} in USD; without daily ln adv_{p.long}", "Banz (1981)"),
         Column("size_z", "z(size_raw) over the members of the date"),

@@ -23,7 +23,7 @@ class VolumeVolatilityParams(Params):
 def columns(p: VolumeVolatilityParams) -> tuple[Column, ...]:
     """Volume, volatility, range, illiquidity."""
     return (
-        Column("dollar_volume", "c · v, USD"),
+        Column("dollar_volume", "c · v, USD", dtype="DOUBLE"),
         Column(f"vol_zscore_{p.month}d", f"(v - mean_{p.month}(v)) / std_{p.month}(v); NULL when the window is constant"),
         Column("volume_pct_change_1d", "v / v₋₁ - 1; NULL when v₋₁ is 0"),
         Column(f"ret_std_{p.week}d", f"std_{p.week}(r), daily"),

@@ -11,9 +11,12 @@ import pyarrow as pa
 
 from kairos.equity.context import Context
 from kairos.equity.declare import BaseTable, Column, Params
-from kairos.equity.frame import dates, encode
+from kairos.equity.frame import dates, encode, rows_of
 
+UNKNOWN = "unknown"
 Ints = np.ndarray[Any, np.dtype[np.int64]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class ListingParams(Params):
@@ -48,35 +51,30 @@ class Ends:
 
 def make(context: Context, p: ListingParams) -> Iterator[pa.Table]:
     """Cut each ticker's prices into listings: at a gap of `max_gap` sessions, or at an action that ends one."""
-    sessions = context.sessions
-    T, gap = len(sessions), context.settings.equity.listing.max_gap
+    sessions, rules = context.sessions, context.settings.equity
+    T, gap, payouts = len(sessions), rules.listing.max_gap, rules.delisting.actions
+    words = [*payouts, *(word for word in p.ends if word not in payouts)]  # the latter end without a reason
     names, exists = _prices(context, sessions)
-    price = np.flatnonzero(exists)  # ticker · T + session, ascending
-    words = list(context.settings.equity.delisting.actions)
     ends = _ends(context, names, sessions, words)
+    ticker, first, last = _cut(exists, T, gap, ends, [words.index(word) for word in p.ends])
 
-    code, session = np.divmod(price, T)
-    starts = np.ones(len(price), dtype=np.bool_)
-    starts[1:] = (code[1:] != code[:-1]) | (session[1:] - session[:-1] > gap)
-    cutting = np.isin(ends.word, [words.index(w) for w in p.ends if w in words])
-    before = np.searchsorted(price, ends.code[cutting] * T + ends.session[cutting], side="right") - 1
-    held = (before >= 0) & (code[before] == ends.code[cutting])
-    after = before[held] + 1
-    starts[after[after < len(price)]] = True
-
-    at = np.flatnonzero(starts)
-    until = np.append(at[1:], len(price)) - 1
-    ticker, first, last = code[at], session[at], session[until]
-    number = np.arange(len(at)) - np.searchsorted(ticker, ticker) + 1
+    number = np.arange(len(ticker)) - np.searchsorted(ticker, ticker) + 1
     followed = np.append(ticker[1:] == ticker[:-1], False)
     horizon = np.where(followed, np.append(first[1:], T), np.minimum(last + gap + 1, T))
-    reason, known = _reasons(context, ends, ticker, last, horizon, p.reason_before)
+    worth = np.array([payouts.get(word, np.inf) for word in words])
+    reason, known = _reasons(ends, worth, ticker, last, horizon, p.reason_before)
     acted = known >= last
     ended = followed | acted | (T - 1 - last >= gap)
     settled = np.where(acted, np.minimum(known + 1, last + gap), last + gap)
-    payouts = np.array(
-        [*context.settings.equity.delisting.actions.values(), context.settings.equity.delisting.unknown]
-    )
+
+    label = np.array([*(word if word in payouts else UNKNOWN for word in words), UNKNOWN], dtype=object)[
+        reason
+    ]
+    paid = np.array([*worth, np.inf])[reason]
+    context.facts[TABLE.name] = {
+        "ended": int(ended.sum()),
+        "without_reason": int((ended & (label == UNKNOWN)).sum()),
+    }
     yield pa.table({
         "ticker": names[ticker],
         "listing": number.astype(np.int32),
@@ -86,9 +84,25 @@ def make(context: Context, p: ListingParams) -> Iterator[pa.Table]:
         "last": pa.array(sessions[last]),
         "ended": ended,
         "settled_session": pa.array(settled, pa.int32(), mask=~ended),
-        "reason": pa.array(np.array([*words, "unknown"], dtype=object)[reason], pa.string(), mask=~ended),
-        "payout": pa.array(payouts[reason], mask=~ended),
+        "reason": pa.array(label, pa.string(), mask=~ended),
+        "payout": pa.array(np.where(np.isinf(paid), rules.delisting.unknown, paid), mask=~ended),
     })  # fmt: skip
+
+
+def _cut(exists: Mask, T: int, gap: int, ends: Ends, cutting: list[int]) -> tuple[Ints, Ints, Ints]:
+    """Ticker, first and last session of every listing, in the order of (ticker, session)."""
+    price = np.flatnonzero(exists)  # ticker · T + session, ascending
+    code, session = np.divmod(price, T)
+    starts = np.ones(len(price), dtype=np.bool_)
+    starts[1:] = (code[1:] != code[:-1]) | (session[1:] - session[:-1] > gap)
+    cut = np.isin(ends.word, cutting)
+    before = np.searchsorted(price, ends.code[cut] * T + ends.session[cut], side="right") - 1
+    held = (before >= 0) & (code[before] == ends.code[cut])
+    after = before[held] + 1  # the first price behind the action, if the ticker has one, is another listing
+    starts[after[after < len(price)]] = True
+    at = np.flatnonzero(starts)
+    until = np.append(at[1:], len(price)) - 1
+    return code[at], session[at], session[until]
 
 
 def _prices(context: Context, sessions: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:
@@ -100,7 +114,7 @@ def _prices(context: Context, sessions: np.ndarray[Any, Any]) -> tuple[np.ndarra
     names = np.unique(np.concatenate([part[0] for part in parts]))
     exists = np.zeros((len(names), len(sessions)), dtype=np.bool_)
     for found, code, date in parts:
-        exists[np.searchsorted(names, found)[code], np.searchsorted(sessions, date)] = True
+        exists[np.searchsorted(names, found)[code], rows_of(sessions, date)] = True
     return names, exists.reshape(-1)
 
 
@@ -124,14 +138,13 @@ def _ends(context: Context, names: Any, sessions: Any, words: list[str]) -> Ends
 
 
 def _reasons(
-    context: Context, ends: Ends, ticker: Ints, last: Ints, horizon: Ints, before: int
+    ends: Ends, worth: Floats, ticker: Ints, last: Ints, horizon: Ints, before: int
 ) -> tuple[Ints, Ints]:
     """Word of the action behind each listing's end (-1 without one), and the session of the latest (-1).
 
     An action counts from `before` sessions before the last price until the ticker's next listing. Of
-    several the one with the lowest payout is the reason, then the more specific word.
+    several the one with the lowest payout is the reason, then the one configured first.
     """
-    payout = np.array(list(context.settings.equity.delisting.actions.values()))
     reason, known = np.full(len(ticker), -1), np.full(len(ticker), -1)
     if not len(ends.code):
         return reason, known
@@ -145,7 +158,7 @@ def _reasons(
         & (ends.session < horizon[listing])
     )
     listing, session, word = listing[near], ends.session[near], ends.word[near]
-    severity = np.lexsort((word, payout[word], listing))
+    severity = np.lexsort((word, worth[word], listing))
     chosen, where = np.unique(listing[severity], return_index=True)
     reason[chosen] = word[severity][where]
     np.maximum.at(known, listing, session)
