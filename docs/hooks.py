@@ -13,8 +13,8 @@ from mkdocs.structure.files import File, Files
 
 from kairos.cli import app
 from kairos.equity import registry, vendor
-from kairos.equity.declare import Declaration, FeatureTable
-from kairos.settings import Settings
+from kairos.equity.declare import BaseTable, Declaration, FeatureTable
+from kairos.settings import Settings, load
 from kairos.settings.load import defaults_text
 from kairos.settings.tree import Backtest, Section, StrategyDefaults
 
@@ -183,8 +183,9 @@ says so. Missing is NULL. Parameters stand under `[equity.tables.<table>]`.
     for table in registry.tables():
         params = table.params()
         columns = [(code(c.name), c.dtype, c.formula, c.source) for c in table.columns(params)]
+        known = 4 if any(source for *_, source in columns) else 3  # a column without any source is left out
         parts += [f"## {table.name}\n", f"{table.doc}\n", facts(table, params)]
-        parts.append(grid(["column", "type", "formula", "source"], columns))
+        parts.append(grid(["column", "type", "formula", "source"][:known], [row[:known] for row in columns]))
         if values := params.model_dump(mode="json"):
             parts.append(
                 grid(["parameter", "default"], [(code(key), code(value)) for key, value in values.items()])
@@ -194,14 +195,16 @@ says so. Missing is NULL. Parameters stand under `[equity.tables.<table>]`.
 
 def facts(table: Declaration, params: Any) -> str:
     """What a table reads, how far it looks back, and across what."""
-    lines = [f"* reads {', '.join(map(code, table.inputs))}"]
+    key = table.key if isinstance(table, BaseTable) else ("ticker", "date")
+    lines = [f"* key: {', '.join(map(code, key))}", f"* reads {', '.join(map(code, table.inputs))}"]
     if table.optional:
         lines.append(f"* reads where it exists: {', '.join(map(code, table.optional))}")
     if table.uses:
         lines.append(f"* settings: {', '.join(map(code, table.uses))}")
     if isinstance(table, FeatureTable):
-        lines += [f"* history: {table.history(params)} sessions", f"* scope: {table.scope}"]
-        if forward := table.forward(params):
+        max_gap = load().equity.listing.max_gap
+        lines += [f"* history: {table.history(params, max_gap)} sessions", f"* scope: {table.scope}"]
+        if forward := table.forward(params, max_gap):
             lines.append(f"* **looks forward** {forward} sessions: a target, never an input of a signal")
     return "\n".join(lines) + "\n"
 

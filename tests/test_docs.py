@@ -11,15 +11,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import typer.main
 
 import kairos
 from kairos.cli import app
-from kairos.equity import registry, vendor
+from kairos.equity import backtest, build, ingest, registry, vendor
+from kairos.equity.build import feature_parts
+from kairos.equity.context import Context, open_store
 from kairos.settings import load
 from kairos.settings.load import defaults
 from kairos.settings.tree import all_keys
+from kairos.simulate.equity import simulate
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = sorted([*(REPOSITORY / "docs").rglob("*.md"), *REPOSITORY.glob("*.md")])
@@ -62,10 +69,27 @@ def test_examples_in_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.M
         run(test)
 
 
-@pytest.mark.parametrize("code", blocks("pycon"))
-def test_examples_on_pages(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    run(doctest.DocTestParser().get_doctest(code, {}, "page", None, None))
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the database that the pages speak of, of a small market."""
+    folder = tmp_path_factory.mktemp("desk")
+    simulate(folder / "sharadar", tickers=60, years=2, seed=3)
+    db, settings = folder / "data" / "kairos.duckdb", load()
+    ingest([folder / "sharadar"], db, settings=settings)
+    build(db, settings=settings)
+    backtest(db, ["baseline", "risk1"], alpha="ret_21d", settings=settings)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_examples_on_pages(
+    page: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The examples of a page run one after the other; a later one may use the names of an earlier one."""
+    code = "\n".join(block[2] for block in FENCE.finditer(page.read_text("utf-8")) if block[1] == "pycon")
+    fixture = "desk" if "data/kairos.duckdb" in code else "tmp_path"
+    monkeypatch.chdir(request.getfixturevalue(fixture))
+    run(doctest.DocTestParser().get_doctest(code, {}, page.name, None, None))
 
 
 def run(test: doctest.DocTest) -> None:
@@ -75,14 +99,38 @@ def run(test: doctest.DocTest) -> None:
     assert not report, "".join(report)
 
 
+@pytest.mark.parametrize("query", blocks("sql"))
+def test_queries_on_pages_find_rows(query: str, desk: Path) -> None:
+    with duckdb.connect(str(desk / "data" / "kairos.duckdb"), read_only=True) as con:
+        assert con.execute(query).fetchall()
+
+
 @pytest.mark.parametrize("code", blocks("python"))
 def test_code_on_pages_runs(code: str) -> None:
-    names: dict[str, Any] = {"__name__": "page"}
-    exec(code, names)
-    if table := names.get("TABLE"):
-        assert table.columns(table.params())
-        assert table.history(table.params()) > 0
-        assert set(table.requires) <= {known.name for known in registry.tables()}
+    exec(code, {"__name__": "page"})
+
+
+def test_the_table_of_the_guide_is_what_its_definition_says(desk: Path) -> None:
+    guide = (REPOSITORY / "docs" / "guides" / "add-a-table.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {"__name__": "guide"}
+    for block in FENCE.finditer(guide):
+        if block[1] == "python":
+            exec(block[2], names)
+    table, expected = names["TABLE"], names["expected"]
+    settings = load()
+    context = Context(open_store(desk / "data" / "kairos.duckdb", settings).snapshot(), settings)
+    made = pa.concat_tables(feature_parts(context, table, table.params())).to_pandas()
+    prices = context.snapshot.read("sep_base_academic").to_pandas().merge(made, on=["ticker", "date"])
+    listings = context.snapshot.read("listings").to_pandas().groupby("ticker").size()
+    sessions = pd.DatetimeIndex(context.sessions)
+    compared = 0
+    for ticker, rows in prices[prices["ticker"].map(listings) == 1].groupby("ticker"):
+        own = rows.set_index(pd.DatetimeIndex(rows["date"]))
+        listed = own.reindex(sessions[(sessions >= own.index[0]) & (sessions <= own.index[-1])])
+        want = expected(listed).loc[own.index].to_numpy()
+        np.testing.assert_allclose(own["open_gap_21d"], want, rtol=1e-6, atol=1e-9, err_msg=ticker)
+        compared += np.isfinite(want).sum()
+    assert compared > 5000
 
 
 @pytest.mark.parametrize("text", blocks("toml"))

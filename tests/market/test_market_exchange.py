@@ -4,7 +4,7 @@ import datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kairos.errors import InputError
@@ -71,12 +71,11 @@ def test_bad_input(arguments, said):
         sessions(*arguments)
 
 
-@given(st.lists(st.dates(datetime.date(1995, 1, 1), datetime.date(2024, 12, 31)), max_size=20))
+@settings(deadline=None)  # the first example loads the calendar
+@given(st.lists(st.dates(datetime.date(2017, 6, 1), datetime.date(2019, 2, 1)), max_size=20))
 def test_next_session_is_the_first_one_after(days):
-    calendar = [day.item() for day in sessions("1995-01-01", "2025-12-31")]
-    expected = [
-        next(s for s in calendar[(day - datetime.date(1995, 1, 1)).days // 2 :] if s > day) for day in days
-    ]
+    calendar = sessions("2017-01-01", "2019-12-31").tolist()
+    expected = [min(session for session in calendar if session > day) for day in days]
     assert next_session(np.array(days, dtype="datetime64[D]")).tolist() == expected
 
 

@@ -11,7 +11,7 @@ from kairos.simulate import expected_ic, market
 from kairos.simulate.planted import CHARACTERISTICS, REVERSAL
 from kairos.simulate.truth import response
 
-SEEDS = 150
+SEEDS = 120
 
 
 def newey_west_error(x, lags=5):

@@ -214,8 +214,9 @@ def backtest(
     from kairos.equity.backtest import backtest as run
 
     given = {"start": start, "end": end, "lag": lag}
-    flags = [f"equity.backtest.{key}={value}" for key, value in given.items() if value is not None]
-    settings = settings_of(config, [*flags, *(overrides or ())], db, strategies)
+    flags = [f"{key}={value}" for key, value in given.items() if value is not None]  # of the strategies run
+    settings = settings_of(config, [*(overrides or ()), *flags], db, strategies)
+    _check_report(report)
     with console.progress("Simulating"):
         found = run(
             Path(settings.data.db),
@@ -278,24 +279,29 @@ def signals(
     else:
         console.table(*found.table())
     if report is not None:
-        command = " ".join(
+        command = _command(
+            "equity signals",
+            [("--alpha", a) for a in alpha],
             [
-                "equity signals",
-                *(f"--alpha {a}" for a in alpha),
-                *(["--lower-is-better"] if lower_is_better else []),
-            ]
+                ("--horizon", horizon),
+                ("--lag", lag),
+                ("--namespace", namespace if namespace != "main" else None),
+            ],
+            lower_is_better,
         )
         signal_page(signal_sheet(found, command)).write(report)
         console.note(f"report: {report}")
 
 
 @app.command()
-def snapshots(db: DbOption = None, config: ConfigOption = None, json: JsonOption = False) -> None:
+def snapshots(
+    db: DbOption = None, config: ConfigOption = None, overrides: SetOption = None, json: JsonOption = False
+) -> None:
     """List the states of the catalog that --snapshot can name.
 
     Example: kairos equity snapshots --db data/kairos.duckdb
     """
-    settings = settings_of(config, None, db)
+    settings = settings_of(config, overrides, db)
     found = [
         [snap.id, f"{snap.created:%Y-%m-%d %H:%M:%S}", len(snap.tables), snap.code_version]
         for snap in _store(settings).snapshots()
@@ -312,13 +318,14 @@ def vacuum(
     db: DbOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     config: ConfigOption = None,
+    overrides: SetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Delete parts that no kept snapshot names.
 
     Example: kairos equity vacuum --dry-run
     """
-    settings = settings_of(config, None, db)
+    settings = settings_of(config, overrides, db)
     gone = _store(settings).vacuum(dry_run=dry_run, age=dt.timedelta(hours=settings.store.vacuum_age_hours))
     if json:
         console.emit_json(gone)
@@ -330,12 +337,12 @@ def vacuum(
 
 
 @app.command()
-def relocate(db: DbOption = None, config: ConfigOption = None) -> None:
+def relocate(db: DbOption = None, config: ConfigOption = None, overrides: SetOption = None) -> None:
     """Rewrite the paths of parts after the folder was moved.
 
     Example: kairos equity relocate --db /new/place/kairos.duckdb
     """
-    _store(settings_of(config, None, db)).relocate()
+    _store(settings_of(config, overrides, db)).relocate()
     console.say("The catalog names the parts where they are now.")
 
 
@@ -346,12 +353,13 @@ def export_db(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     snapshot: SnapshotOption = None,
     config: ConfigOption = None,
+    overrides: SetOption = None,
 ) -> None:
     """Write one self-contained DuckDB file with real tables.
 
     Example: kairos equity export-db kairos-copy.duckdb
     """
-    _store(settings_of(config, None, db)).export(file, force=force, snapshot=snapshot)
+    _store(settings_of(config, overrides, db)).export(file, force=force, snapshot=snapshot)
     console.say(str(file))
 
 
@@ -393,6 +401,26 @@ def _write_sheets(found: "Sequence[tuple[BacktestResult, Run]]", report: Path) -
         console.note(f"report: {name}")
 
 
+def _command(
+    verb: str, required: "Sequence[tuple[str, object]]", options: "Sequence[tuple[str, object]]", lower: bool
+) -> str:
+    """Write a command as it was called."""
+    import shlex
+
+    given = [
+        word for flag, value in (*required, *options) if value is not None for word in (flag, str(value))
+    ]
+    return shlex.join([*verb.split(), *given, *(["--lower-is-better"] if lower else [])])
+
+
+def _check_report(report: Path | None) -> None:
+    """Refuse a report that can't be written before anything is computed and published."""
+    from kairos.errors import InputError
+
+    if report is not None and report.is_dir():
+        raise InputError(f"--report {report}: is a folder; name a file, for example {report / 'report.html'}")
+
+
 def _store(settings: "Settings") -> "Store":
     from kairos.equity.context import open_store
 
@@ -405,6 +433,6 @@ def _date(text: str | None, option: str) -> dt.date | None:
     if text is None:
         return None
     try:
-        return dt.date.fromisoformat(text)
+        return dt.datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
         raise InputError(f"{option} {text}: a date is written yyyy-mm-dd") from None

@@ -48,6 +48,23 @@ def equity(
     console.say(str(out))
 
 
+DEMO = ".kairos-demo"
+"""Marks a folder as made by the demo, so that the next demo may empty it."""
+
+
+def _clear(out: Path) -> None:
+    """Empty the folder of an earlier demo; any other folder with content is left alone."""
+    import shutil
+
+    from kairos.errors import InputError
+
+    if out.exists() and any(out.iterdir()) and not (out / DEMO).is_file():
+        raise InputError(f"{out} has content that the demo did not make: choose another --out")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    (out / DEMO).touch()
+
+
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the demo.")] = Path("demo"),
     size: Annotated[
@@ -60,8 +77,6 @@ def demo(
 
     Example: kairos demo --out demo
     """
-    import shutil
-
     from kairos.cli.equity import _print_headlines, _write_sheets
     from kairos.equity.backtest import backtest
     from kairos.equity.build import build
@@ -77,8 +92,7 @@ def demo(
     console.say(
         f"1/5  a market of {tickers} tickers and {years} years with a planted one-month reversal: {market}"
     )
-    for old in (market, out / "data"):
-        shutil.rmtree(old, ignore_errors=True)
+    _clear(out)
     simulate(market, tickers=tickers, years=years, seed=7)
     console.say(f"2/5  loading the vendor's files into {db}")
     ingest([market], db, settings=settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,15 +21,20 @@ from kairos.equity.declare import (
     Declaration,
     FeatureTable,
     Params,
+    Scope,
     code_fingerprint,
     params_fingerprint,
 )
+from kairos.equity.frame import Array, Inputs
 from kairos.errors import InputError, WorkError
 from kairos.settings import Settings
 from kairos.store import Table, Transaction
 from kairos.store.ledger import new_run, record
 
 ARROW_TYPES = {"FLOAT": pa.float32(), "DOUBLE": pa.float64(), "TINYINT": pa.int8()}
+BLOCK = 64
+"""Listings that are computed together: ten years of one panel are 1.3 MB."""
+
 Progress = Callable[[str, int, int], None]
 
 
@@ -139,7 +145,9 @@ def build(
             progress(declaration.name, step, len(plan))
             missing = [name for name in declaration.requires if context.find(name) is None]
             if missing:
-                report.not_built[declaration.name] = f"{', '.join(missing)} missing"
+                raw = any(name in RAW for name in missing)
+                command = "kairos equity ingest" if raw else f"kairos equity build {' '.join(missing)}"
+                report.not_built[declaration.name] = f"{', '.join(missing)} missing; run `{command}`"
                 continue
             wanted = force and (not tables or declaration.name in tables)
             if not wanted and not reasons(context, declaration):
@@ -184,6 +192,8 @@ def reasons(context: Context, declaration: Declaration) -> tuple[str, ...]:
         why.append("settings changed")
     if made.get("code") != now["code"]:
         why.append("its formula changed")
+    if made.get("files", {}) != now["files"]:
+        why.append("a file that it reads changed")
     if made.get("as_of") != now["as_of"]:
         why.append("as-of date changed")
     return tuple(why)
@@ -198,8 +208,13 @@ def recipe(context: Context, declaration: Declaration) -> dict[str, Any]:
         "inputs": {name: table.fingerprint for name, table in found.items() if table is not None},
         "params": params_fingerprint(params, {section: equity.part(section) for section in declaration.uses}),
         "code": code_fingerprint(declaration.work),
+        "files": {str(path): _content(path) for path in declaration.files(context.settings)},
         "as_of": str(context.as_of) if context.as_of is not None else None,
     }
+
+
+def _content(path: Path) -> str | None:
+    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() if path.is_file() else None
 
 
 def status(
@@ -208,6 +223,9 @@ def status(
     """Every table of a namespace: rows, last session, and whether it is current or why not."""
     registry.check(settings)
     context = Context(open_store(db, settings).snapshot(snapshot), settings, namespace)
+    spaces = {space for space, _ in context.snapshot.tables} | {"main"}
+    if namespace not in spaces:
+        raise InputError(f"no namespace {namespace}; there are {', '.join(sorted(spaces))}")
     found = []
     for name in sorted(RAW):
         table = context.find(name)
@@ -283,21 +301,15 @@ def _start(
 
 
 def feature_parts(context: Context, declaration: FeatureTable, params: Params) -> Iterator[pa.Table]:
-    """Compute a feature table and cut it into the parts of the price base.
-
-    Raises
-    ------
-    WorkError
-        When the computed columns are not the declared ones.
-    """
+    """Compute a feature table and cut it into the parts of the price base."""
     panels = context.panels(PRICES)
-    made = declaration.compute(panels.inputs(declaration), params)
+    inputs, frame = panels.inputs(declaration), panels.frame
+    if declaration.scope is Scope.TICKER:
+        made = _in_blocks(declaration, params, inputs, context.settings.run.threads)
+    else:
+        made = _computed(declaration, params, inputs)
     columns = declaration.columns(params)
-    if set(made) != {column.name for column in columns}:
-        odd = sorted(set(made) ^ {column.name for column in columns})
-        raise WorkError(f"{declaration.name}: computed and declared columns differ in {', '.join(odd)}")
-    frame = panels.frame
-    flat = {c.name: (np.asfortranarray(made[c.name]).T.reshape(-1), ARROW_TYPES[c.dtype]) for c in columns}
+    flat = {c.name: (made[c.name].T.reshape(-1), ARROW_TYPES[c.dtype]) for c in columns}
 
     def parts() -> Iterator[pa.Table]:
         for part in frame.parts:
@@ -307,11 +319,46 @@ def feature_parts(context: Context, declaration: FeatureTable, params: Params) -
     return parts()
 
 
+def _in_blocks(
+    declaration: FeatureTable, params: Params, inputs: Inputs, threads: int
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Compute a table that never looks across tickers block by block.
+
+    The intermediate panels of a block stay in the cache and in memory that is used again; only the results,
+    in the precision in which they are stored, are kept for all tickers.
+    """
+    T, N = inputs.frame.shape
+    kinds = {c.name: ARROW_TYPES[c.dtype] for c in declaration.columns(params)}
+    stored = {name: np.float32 if kind == pa.float32() else np.float64 for name, kind in kinds.items()}
+    made = {name: np.empty((T, N), kind, order="F") for name, kind in stored.items()}
+
+    def fill(lo: int) -> None:
+        hi = min(lo + BLOCK, N)
+        for name, panel in _computed(declaration, params, inputs.block(lo, hi)).items():
+            with np.errstate(over="ignore"):
+                made[name][:, lo:hi] = panel
+
+    inputs.frame.listed  # noqa: B018 - made once, before threads ask for it
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill, range(0, N, BLOCK)))
+    return made
+
+
+def _computed(declaration: FeatureTable, params: Params, inputs: Inputs) -> dict[str, Array]:
+    """The columns of a table; WorkError when they are not the declared ones."""
+    made = {name: np.asfortranarray(panel) for name, panel in declaration.compute(inputs, params).items()}
+    odd = set(made) ^ {column.name for column in declaration.columns(params)}
+    if odd:
+        names = ", ".join(sorted(odd))
+        raise WorkError(f"{declaration.name}: computed and declared columns differ in {names}")
+    return made
+
+
 def _column(values: np.ndarray[Any, Any], kind: pa.DataType) -> pa.Array:
     """Column of a part: NaN and what overflows the type are NULL."""
     if pa.types.is_floating(kind):
         with np.errstate(over="ignore"):
-            cast = values.astype(kind.to_pandas_dtype())
+            cast = values.astype(kind.to_pandas_dtype(), copy=False)
         return pa.array(cast, kind, mask=~np.isfinite(cast))
     missing = np.isnan(values)
     return pa.array(np.where(missing, 0, values).astype(kind.to_pandas_dtype()), kind, mask=missing)

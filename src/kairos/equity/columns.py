@@ -43,7 +43,7 @@ def resolve(context: Context, name: str, *, as_signal: bool = True) -> str:
     table = declared.get(matches[0].partition(".")[0])
     if as_signal and isinstance(table, FeatureTable):
         params = table.resolve(context.settings.equity.tables.get(table.name, {}))
-        if table.forward(params) > 0:
+        if table.forward(params, context.settings.equity.listing.max_gap) > 0:
             raise InputError(
                 f"{matches[0]} looks ahead: it holds returns after its date and can't be a signal"
             )

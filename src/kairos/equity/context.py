@@ -126,8 +126,8 @@ class Context:
         for part in table.parts:
             wanted = list(dict.fromkeys([*columns, *([cut] if cut else [])]))
             rows = pq.read_table(part.path, columns=wanted, read_dictionary=["ticker"])
-            if cut:
-                rows = rows.filter(pc.less_equal(rows[cut], pa.scalar(self.as_of)))
+            if cut and self.as_of is not None:
+                rows = rows.filter(pc.less_equal(rows[cut], pa.scalar(self.as_of.item())))
             yield rows.select(columns)
 
     def read(self, name: str, columns: Iterable[str]) -> pa.Table:
@@ -155,6 +155,13 @@ class Context:
         """(T,) dates of the market's sessions; the position is the absolute session number."""
         return dates(self.read("sessions", ["date"])["date"])
 
+    @property
+    def last_row(self) -> int:
+        """Row of the last session up to `as_of`."""
+        if self.as_of is None:
+            return len(self.sessions) - 1
+        return int(np.searchsorted(self.sessions, self.as_of, side="right")) - 1
+
     def _cut(self, table: Table) -> str | None:
         return None if self.as_of is None else RAW.get(table.name)
 
@@ -176,17 +183,19 @@ class Panels:
         return build_frame(self.context.sessions, keys, listings)
 
     @cached_property
+    def listings(self) -> Ints:
+        """Row of the table ``listings`` of each column of the grid."""
+        rows = self.context.read("listings", ["ticker", "listing"])
+        keys = zip(rows["ticker"].to_pylist(), rows["listing"].to_pylist(), strict=True)
+        at = {key: i for i, key in enumerate(keys)}
+        columns = zip(self.frame.tickers.tolist(), self.frame.listing.tolist(), strict=True)
+        return np.array([at[key] for key in columns], dtype=np.int64)
+
+    @cached_property
     def outcomes(self) -> Outcomes:
         """How each listing of the grid ended."""
-        rows = self.context.read(
-            "listings", ["ticker", "listing", "last_session", "ended", "settled_session", "payout"]
-        )
-        keys = list(zip(rows["ticker"].to_pylist(), rows["listing"].to_pylist(), strict=True))
-        at = {key: i for i, key in enumerate(keys)}
-        chosen = np.array(
-            [at[key] for key in zip(self.frame.tickers.tolist(), self.frame.listing.tolist(), strict=True)]
-        )
-        column = {name: numbers(rows[name])[chosen] for name in rows.column_names[2:]}
+        rows = self.context.read("listings", ["last_session", "ended", "settled_session", "payout"])
+        column = {name: numbers(rows[name])[self.listings] for name in rows.column_names}
         return Outcomes(
             last=column["last_session"].astype(np.int64),
             ended=column["ended"] == 1.0,

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
 import json
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,14 +21,19 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-import kairos.panel
+import kairos
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
     from kairos.equity.context import Context
     from kairos.equity.frame import Inputs
+    from kairos.settings import Settings
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+COMPUTING = ("kairos.equity", "kairos.panel")
+"""Rooms whose code decides about values."""
 
 
 class Scope(StrEnum):
@@ -77,6 +80,8 @@ class Declaration(ABC):
         The table's own parameters, with defaults.
     uses : tuple of str
         Sections of the settings (dotted) that the computation reads besides its parameters.
+    files : callable
+        From the settings to the user's files that the computation reads.
     """
 
     name: str
@@ -86,6 +91,7 @@ class Declaration(ABC):
     optional: tuple[str, ...] = ()
     params: type[Params] = Params
     uses: tuple[str, ...] = ()
+    files: Callable[[Settings], tuple[Path, ...]] = lambda _: ()
 
     @property
     @abstractmethod
@@ -119,13 +125,14 @@ class FeatureTable(Declaration):
 
     ``compute(x, p)`` gets the inputs as (T, N) panels (rows are sessions, columns are listings) and the
     parameters, and returns one panel for each declared column. The value at row t may use rows up to t only,
-    unless ``forward`` says how many sessions it looks ahead (targets).
+    unless ``forward`` says how many sessions it looks ahead (targets). ``history(p, gap)`` and
+    ``forward(p, gap)`` are in sessions; `gap` is ``equity.listing.max_gap``, the oldest usable price.
     """
 
     compute: Callable[[Inputs, Any], Mapping[str, Array]]
-    history: Callable[[Any], int]
+    history: Callable[[Any, int], int]
     scope: Scope
-    forward: Callable[[Any], int] = field(default=lambda _: 0)
+    forward: Callable[[Any, int], int] = field(default=lambda _, __: 0)
 
     @property
     def work(self) -> Callable[..., Any]:
@@ -152,10 +159,12 @@ def tables_of(inputs: Iterable[str]) -> tuple[str, ...]:
 
 
 def code_fingerprint(function: Callable[..., Any]) -> str:
-    """Hash of the code that computes a table: its module and the kernels, comments and docstrings aside."""
+    """Hash of the code that computes a table: its module and what that imports of this desk and the kernels.
+
+    Comments and docstrings don't count.
+    """
     digest = hashlib.blake2b(digest_size=8)
-    digest.update(_source_fingerprint(function.__module__).encode())
-    for path in sorted(Path(kairos.panel.__path__[0]).glob("*.py")):
+    for path in _reached(function.__module__):
         digest.update(_file_fingerprint(path).encode())
     return digest.hexdigest()
 
@@ -166,9 +175,40 @@ def params_fingerprint(params: Params, extra: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _source_fingerprint(module: str) -> str:
-    path = inspect.getsourcefile(sys.modules[module])
-    return _file_fingerprint(Path(path)) if path else module
+def _reached(module: str) -> tuple[Path, ...]:
+    """Source files of a module and of all that it imports, directly or not, from the rooms that compute."""
+    found: dict[str, Path] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        path = _source(name)
+        if path is None or name in found:
+            continue
+        found[name] = path
+        todo.extend(_imports(path))
+    return tuple(found[name] for name in sorted(found))
+
+
+@cache
+def _source(module: str) -> Path | None:
+    """Source file of a module of a computing room, None for any other name."""
+    if not module.startswith(COMPUTING):
+        return None
+    inside = Path(*module.split(".")[1:])
+    root = Path(kairos.__file__).parent
+    return next(
+        (p for p in (root / inside.with_suffix(".py"), root / inside / "__init__.py") if p.is_file()), None
+    )
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Dotted names that a file imports; of ``from a import b`` both a and a.b, for b may be a module."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
 
 
 @cache

@@ -8,7 +8,8 @@ Panels are (T, N) float64 arrays in Fortran order, missing = NaN (see :mod:`kair
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property
 from math import ceil
 from typing import Any
@@ -97,6 +98,14 @@ class Frame:
             column, row = np.divmod(part.cell, T)
             found[ticker[column], row] = column
         return found
+
+    def block(self, lo: int, hi: int) -> Frame:
+        """The listings lo..hi, without stored rows."""
+        part = Frame(
+            self.sessions, self.tickers[lo:hi], self.listing[lo:hi], self.first[lo:hi], (), self.start
+        )
+        part.__dict__["listed"] = self.listed[:, lo:hi]  # a view of what is there already
+        return part
 
     def empty(self) -> Array:
         """A panel of NaN."""
@@ -266,8 +275,17 @@ class Inputs:
         """(T, N) True for the members of the universe; needs the input ``universe.price``."""
         return np.isfinite(self["price"])
 
+    def block(self, lo: int, hi: int) -> Inputs:
+        """The same inputs for the listings lo..hi only."""
+        return replace(
+            self,
+            frame=self.frame.block(lo, hi),
+            load=lambda name: None if (panel := self.load(name)) is None else panel[:, lo:hi],
+            load_outcomes=lambda: self.load_outcomes().block(lo, hi),
+        )
+
     def rolling(self, window: int, *, min_obs: int | None = None) -> Rolling:
-        """A window of `window` sessions: listed that long, with `coverage` of the observations or `min_obs`."""
-        need = ceil(self.coverage * window) if min_obs is None else min_obs
+        """A window of `window` sessions, listed that long, with `coverage` of the values or `min_obs`."""
+        need = ceil(Decimal(str(self.coverage)) * window) if min_obs is None else min_obs
         listed = self.frame.listed if min_obs is None else None
         return Rolling(window=window, min_obs=need, start=self.frame.start, listed=listed)

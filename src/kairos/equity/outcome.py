@@ -38,6 +38,10 @@ class Outcomes:
     settled: Ints
     payout: np.ndarray[Any, np.dtype[np.float64]]
 
+    def block(self, lo: int, hi: int) -> Outcomes:
+        """Of the listings lo..hi."""
+        return Outcomes(self.last[lo:hi], self.ended[lo:hi], self.settled[lo:hi], self.payout[lo:hi])
+
 
 def value_path(
     frame: Frame, closeadj: Array, outcomes: Outcomes, within: int, *, settled: bool = False

@@ -78,11 +78,29 @@ def headline(result: BacktestResult, part: slice) -> list[Headline]:
     bench = performance(result.bench[part], result.dates[part], SESSIONS_PER_YEAR)
     active = performance((result.ret - result.bench)[part], result.dates[part], SESSIONS_PER_YEAR)
     return [
-        Headline("Annual return", "percent", own.annual_return, bench.annual_return, own.active_return),
-        Headline("Sharpe ratio", "ratio", own.sharpe, bench.sharpe, own.information_ratio),
-        Headline("Volatility", "percent", own.volatility, bench.volatility, own.tracking_error),
+        Headline(
+            "Annual return",
+            "percent",
+            own.annual_return,
+            bench.annual_return,
+            own.annual_return - bench.annual_return,
+        ),
+        Headline(
+            "Sharpe ratio (active: information ratio)",
+            "ratio",
+            own.sharpe,
+            bench.sharpe,
+            own.information_ratio,
+        ),
+        Headline(
+            "Volatility (active: tracking error)",
+            "percent",
+            own.volatility,
+            bench.volatility,
+            own.tracking_error,
+        ),
         Headline("Max drawdown", "percent", own.max_drawdown, bench.max_drawdown, active.max_drawdown),
-        Headline("Cost a year", "percent", own.cost_drag, digits=2),
+        Headline("Trading cost a year", "percent", own.cost_drag, digits=2),
         Headline("Turnover a year", "ratio", own.turnover),
         Headline("Total return", "percent", own.total_return, bench.total_return, None),
         Headline("Sharpe, standard error", "ratio", own.sharpe_se, bench.sharpe_se, active.sharpe_se),
@@ -124,7 +142,7 @@ def _assumptions(result: BacktestResult) -> list[tuple[str, str]]:
     strategy, run = result.strategy, result.simulation
     rules, costs = strategy.backtest, strategy.backtest.costs
     every, lag = rules.rebalance_every, rules.lag
-    wait = f"an order without a price waits {rules.order_wait} sessions, then is cancelled"
+    wait = f"an order waits {rules.order_wait} sessions for a price, then is cancelled"
     part = (
         f"at most {costs.participation:.0%} of the average daily dollar volume a session"
         if costs.participation
@@ -141,12 +159,12 @@ def _assumptions(result: BacktestResult) -> list[tuple[str, str]]:
     split = rules.out_of_sample_from
     return [
         ("Universe", universe_text(result.facts)),
-        ("Decision", f"every {every} sessions, from what is known after the close; {run.left_out:,} names with a signal left out for lack of a known volume or volatility"),
-        ("Fill", f"at the close {lag} session{'' if lag == 1 else 's'} later; {wait} ({run.scaled.cancelled:,} were); {part}"),
+        ("Decision", f"every {every} sessions, from what is known after the close; {run.left_out:,} times a name with a signal was left out for lack of a known volume or volatility"),
+        ("Fill", f"at the close {lag} session{'' if lag == 1 else 's'} later; {wait} ({run.scaled.unpriced:,} were); {part}"),
         ("Holding", "the book drifts between fills; profit and loss is daily; a name without a price earns nothing until its next one; a delisted name is paid out at its last price and the pay-out of its reason"),
         ("Costs", f"half-spread {costs.half_spread * 1e4:g} bp + {costs.impact:g} · daily volatility · √(trade / average daily volume), capital {rules.capital:,.0f} USD; borrow {costs.borrow:.2%}, financing {costs.financing_rate:.2%}, cash {costs.cash_rate:.2%} a year"),
         ("Volatility target", target),
-        ("Benchmark", f"{result.bench_name}{', scaled to the same target by its own past' if strategy.target_vol else ''}, no trading cost"),
+        ("Benchmark", f"{result.bench_name}{', scaled to the same target by its own returns' if strategy.target_vol else ''}, no trading cost"),
         ("Sample", f"in sample before {split}, out of sample from then" if split else "all in sample: no out-of-sample date is configured"),
         ("Sharpe ratio", "mean / standard deviation · √252 of daily returns, no risk-free rate"),
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,6 +243,13 @@ def daily_returns(panels: Panels, max_gap: int) -> Array:
     return np.where(frame.exists | paid, change, np.nan)
 
 
+def _samples(sessions: np.ndarray[Any, Any], split: dt.date, reach: int) -> Ints:
+    """0 in sample, 1 out of sample, -1 for the sessions between whose returns reach over the split."""
+    first = int(np.searchsorted(sessions, np.datetime64(split, "D")))
+    t = np.arange(len(sessions))
+    return np.where(t >= first, 1, np.where(t + reach < first, 0, -1))
+
+
 def _exposure(panels: Panels, kind: str, settings: Settings) -> Array:
     rules = settings.equity.signals
     return panels[rules.size_column if kind == "size" else rules.beta_column]
@@ -260,7 +268,7 @@ def _evaluate(context: Context, market: _Market, column: str, lower_is_better: b
     groups = market.sector if "sector" in rules.neutralise else None
     pure = neutralise(signal, members, market.exposures, groups)
     split = context.settings.equity.backtest.out_of_sample_from
-    sample = by_group(ic, (sessions >= np.datetime64(split, "D")).astype(int), h) if split else {}
+    sample = by_group(ic, _samples(sessions, split, rules.lag + h), h) if split else {}
     counted = (members & np.isfinite(signal) & np.isfinite(forward)).sum(axis=1)
     return SignalResult(
         column=column,

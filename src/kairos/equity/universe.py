@@ -17,7 +17,7 @@ from kairos.equity.context import Context, Panels, open_store
 from kairos.equity.frame import Array, Frame, Mask, dates
 from kairos.equity.size import size
 from kairos.errors import InputError
-from kairos.panel import Rolling
+from kairos.panel import Rolling, last_valid
 from kairos.settings import Settings, Universe
 
 PRICES = "sep_base"
@@ -54,7 +54,7 @@ class Metadata:
     scale: np.ndarray[Any, Any]
 
 
-def metadata(context: Context, frame: Frame, rules: Universe) -> Metadata:
+def metadata(context: Context, panels: Panels, rules: Universe) -> Metadata:
     """Category, exchange and size class of each listing, from ``tickers``.
 
     ``tickers`` has one row for each ticker and vendor table; the row of SEP is preferred. Its attributes are
@@ -77,11 +77,11 @@ def metadata(context: Context, frame: Frame, rules: Universe) -> Metadata:
             """,
             params={"category": rules.category, "exchanges": list(rules.exchanges)},
         ).to_arrow_table()
-    known = rows["known"].to_numpy(zero_copy_only=False)
-    eligible = rows["eligible"].to_numpy(zero_copy_only=False)
-    if len(known) != len(frame.tickers):
-        raise InputError("listings and sep_base differ; run `kairos equity build listings`")
-    return Metadata(known, known & eligible, rows["scale"].to_numpy(zero_copy_only=False).astype(str))
+    column = {
+        name: rows[name].to_numpy(zero_copy_only=False)[panels.listings] for name in rows.column_names[2:]
+    }
+    known, eligible = column["known"].astype(np.bool_), column["eligible"].astype(np.bool_)
+    return Metadata(known, known & eligible, column["scale"].astype(str))
 
 
 def point_in_time(context: Context) -> Membership:
@@ -92,7 +92,7 @@ def point_in_time(context: Context) -> Membership:
     close at least `min_price`, and its size at least `min_size` (without ``daily`` the size rule is dropped).
     """
     rules, panels = context.settings.equity.universe, context.panels(PRICES)
-    kinds = metadata(context, panels.frame, rules)
+    kinds = metadata(context, panels, rules)
     adv, price, marketcap = _measures(context, panels, rules)
     with np.errstate(invalid="ignore"):
         tests = {
@@ -117,14 +117,17 @@ def option_b(context: Context) -> Membership:
     dollar volume and close on the last session at or above the limits; a member whenever it has a price.
     """
     rules, panels = context.settings.equity.universe, context.panels(PRICES)
-    kinds = metadata(context, panels.frame, rules)
+    kinds = metadata(context, panels, rules)
     adv, price, marketcap = _measures(context, panels, rules)
+    last = context.last_row
+    last_price = last_valid(price[: last + 1], within=context.settings.equity.listing.max_gap)[-1]
     with np.errstate(invalid="ignore"):
         tests = {
             "category and exchange": kinds.eligible,
             "size class": np.isin(kinds.scale, rules.scales),
-            f"last adv >= {rules.min_adv:,.0f} USD": adv[-1] >= rules.min_adv,
-            f"last price >= {rules.min_price:g} USD": price[-1] >= rules.min_price,
+            "still listed": ~panels.outcomes.ended,
+            f"last adv >= {rules.min_adv:,.0f} USD": adv[last] >= rules.min_adv,
+            f"last price >= {rules.min_price:g} USD": last_price >= rules.min_price,
         }
     chosen, left = np.ones(price.shape[1], dtype=np.bool_), {}
     for rule, passed in tests.items():
@@ -160,7 +163,7 @@ def from_file(context: Context) -> Membership:
     unknown = np.setdiff1d(names, frame.names)
     facts = {"mode": "file", "size_rule": False, "unknown_tickers": len(unknown)}
     left = {f"rows of {rules.file} with a price": int(member.sum())}
-    kinds = metadata(context, frame, rules)
+    kinds = metadata(context, panels, rules)
     return _membership(context, frame, kinds, member, (adv, price, marketcap), left, facts)
 
 
@@ -210,7 +213,7 @@ def option_b_list(context: Context) -> pa.Table:
     Columns: ticker, name, exchange, category, scalemarketcap, isdelisted, adv_60d (USD), last_close (USD).
     """
     found = option_b(context)
-    return describe(context, found, len(context.sessions) - 1)
+    return describe(context, found, context.last_row)
 
 
 def describe(context: Context, membership: Membership, session: int) -> pa.Table:
@@ -258,11 +261,9 @@ def universe_list(
     """
     as_of = np.datetime64(date, "D") if date else None
     context = Context(open_store(db, settings).snapshot(snapshot), settings, as_of=as_of)
-    sessions = context.sessions
-    last = len(sessions) if as_of is None else int(np.searchsorted(sessions, as_of, side="right"))
-    if last == 0:
-        raise InputError(f"no session up to {date}; the data begin on {sessions[0]}")
-    rows = describe(context, configured(context), last - 1)
+    if context.last_row < 0:
+        raise InputError(f"no session up to {date}; the data begin on {context.sessions[0]}")
+    rows = describe(context, configured(context), context.last_row)
     if csv is not None:
         write_csv(rows, csv)
     return rows
@@ -288,7 +289,10 @@ def _measures(context: Context, panels: Panels, rules: Universe) -> tuple[Array,
         marketcap = panels.get("daily.marketcap")
         max_age = context.settings.equity.listing.max_gap
         value = panels.frame.empty() if marketcap is None else size(marketcap, close, max_age)
-        context.shared[key] = adv, panels["sep_base.closeunadj"], value
+        price = panels["sep_base.closeunadj"]
+        if not np.isfinite(price).any():
+            price = close  # not delivered at all: the load has counted it as a warning
+        context.shared[key] = adv, price, value
     found: tuple[Array, Array, Array] = context.shared[key]
     return found
 

@@ -167,7 +167,12 @@ def _headline(sheet: TearSheet) -> Section:
     ]
     if sheet.samples:
         blocks.append(Grid([_headline_table(name, rows) for name, rows in sheet.samples.items()]))
-    return Section("Headline", "Daily returns, compounded, after every cost stated below.", blocks)
+    return Section(
+        "Headline",
+        "Daily returns, compounded, after every cost stated below. Under Active stand the difference of the "
+        "annual returns, and of the daily differences the information ratio and the tracking error.",
+        blocks,
+    )
 
 
 def _tile(row: Headline) -> Figure:

@@ -181,7 +181,7 @@ class Costs(Section):
 
     half_spread: Amount
     impact: Amount
-    participation: Share
+    participation: Rate
     borrow: Amount
     financing_rate: Amount
     cash_rate: float
@@ -212,6 +212,7 @@ class Backtest(Section):
     lag: Count
     order_wait: Count
     capital: Annotated[float, Field(gt=0)]
+    benchmark: Literal["equal", "cap"]
     compat_manual: bool
     columns: Columns
     costs: Costs

@@ -3,9 +3,9 @@
 The same rows always give the same bytes, however the Arrow table was chunked or dictionary-encoded, so equal
 content is one file, shared by names, namespaces and snapshots.
 
-Snappy is as fast as Zstandard at level 1 and 8 % larger (10 M rows × 12 FLOAT columns, 0.7 s of one core), and
-its bytes depend on nothing but the rows. Byte-stream splitting and dictionaries of floats don't pay. Only the
-key carries statistics.
+Snappy is as fast as Zstandard at level 1 and 8 % larger (10 M rows × 12 FLOAT columns: 0.7 s of a core). Its
+bytes depend on nothing but the rows. Byte-stream splitting and dictionaries of floats don't pay. Only the key
+carries statistics.
 """
 
 from __future__ import annotations

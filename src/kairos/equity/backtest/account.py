@@ -9,6 +9,7 @@ import numpy as np
 
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.market import Market
+from kairos.errors import WorkError
 
 ROUNDING = 1e-12
 """Purchases above the free cash by less than this are rounding, not borrowing."""
@@ -33,7 +34,7 @@ class Order:
     cash : float
         What is left of equity when all weights are reached; below 0 for a leveraged book.
     expires : int
-        Last row on which what is still open is tried.
+        Last row on which a name without a price is waited for.
     """
 
     names: Index
@@ -55,8 +56,8 @@ class Account:
         Daily return after costs, cost, Σ|Δw|, exposures after the close's trades, number of positions.
     weights : (T, N)
         Weights after the trades of each close; None when they are not kept.
-    cancelled : int
-        Orders given up because no price came in time or the next order replaced them.
+    unpriced : int
+        Orders for a name that were given up because no price came in time.
     """
 
     market: Market
@@ -73,7 +74,7 @@ class Account:
     names: Vector = field(init=False)
     weights: np.ndarray[Any, np.dtype[np.float64]] | None = field(init=False, default=None)
     order: Order | None = field(init=False, default=None)
-    cancelled: int = field(init=False, default=0)
+    unpriced: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         T, N = self.market.frame.shape
@@ -90,16 +91,17 @@ class Account:
 
     def fill(self, order: Order) -> None:
         """Trade towards an order at the present close; it replaces what was still open."""
-        if self.order is not None:
-            self.cancelled += len(self.order.names)
         self.order = order
         self._trade()
 
-    def advance(self, to: int) -> None:
-        """Hold until the close of row `to`; what is still open of an order is tried at every close."""
+    def advance(self, to: int, *, replaced: bool = False) -> None:
+        """Hold until the close of row `to`; what is still open of an order is tried at every close.
+
+        With `replaced` another order fills at `to`, so the old one is no longer tried there.
+        """
         while self.row < to:
             self._hold(self.row + 1 if self.order is not None else to)
-            if self.order is not None:
+            if self.order is not None and not (replaced and self.row == to):
                 self._trade()
 
     def _hold(self, to: int) -> None:
@@ -119,6 +121,11 @@ class Account:
             before = equity[i]
             cash += before * self.costs.carry(gross[i] / before, short[i] / before, market.days[u])
             equity[i + 1] = cash + invested[i + 1]
+            if equity[i + 1] <= 0.0:
+                raise WorkError(
+                    f"the book has lost everything on {market.frame.sessions[u]}: its shorts lost more "
+                    "than it owned; lower the leverage or check the prices"
+                )
         rows = slice(t + 1, to + 1)
         share = exposed[1:] / equity[1:, None]
         self.ret[rows] = equity[1:] / equity[:-1] - 1.0
@@ -161,17 +168,25 @@ class Account:
         if bought == 0.0 or (order.weight < 0.0).any() or (self.weight < 0.0).any():
             return 1.0
         free = max(1.0 - self.weight.sum() - order.cash, 0.0)
+        if free + sold <= ROUNDING:
+            return 0.0
         return float(min((free + sold) / bought, 1.0)) if bought - sold > free + ROUNDING else 1.0
 
     def _leave_open(self, order: Order, still: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-        if still.any() and self.row < order.expires:
-            self.order = replace(
-                order,
-                names=order.names[still],
-                weight=order.weight[still],
-                adv=order.adv[still],
-                volatility=order.volatility[still],
-            )
-        else:
-            self.cancelled += int(still.sum())
+        """Go on with the names that are not done; one that has found no price by `expires` is given up.
+
+        What volume or cash held back goes on until the next order replaces it.
+        """
+        if self.row >= order.expires:
+            waiting = still & ~self.market.priced[self.row, order.names]
+            self.unpriced += int(waiting.sum())
+            still = still & ~waiting
+        self.order = replace(
+            order,
+            names=order.names[still],
+            weight=order.weight[still],
+            adv=order.adv[still],
+            volatility=order.volatility[still],
+        )
+        if not still.any():
             self.order = None

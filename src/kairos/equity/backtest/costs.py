@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,10 +48,9 @@ class Costs:
         """Costs of a resolved configuration."""
         return cls(**settings.costs.model_dump(), capital=settings.capital)
 
-    @classmethod
-    def none(cls, capital: float) -> Costs:
-        """No costs at all: for benchmarks."""
-        return cls(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, capital)
+    def financing_only(self) -> Costs:
+        """Interest on borrowed money and on cash, and no cost of trading: for benchmarks."""
+        return replace(self, half_spread=0.0, impact=0.0, participation=0.0, borrow=0.0)
 
     @property
     def needs_liquidity(self) -> bool:

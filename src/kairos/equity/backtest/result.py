@@ -168,7 +168,7 @@ class BacktestResult:
     def headline(self) -> dict[str, Any]:
         """The numbers that the ledger keeps."""
         neutral = self.strategy.bottom_n > 0
-        judged = self.ret if neutral else self.ret - self.bench
+        judged = self.simulation.raw.ret[self.rows] if neutral else self.ret - self.bench
         numbers = self.performance.as_dict()
         return {
             "strategy": self.strategy.name,
@@ -176,6 +176,6 @@ class BacktestResult:
             "lower_is_better": self.lower_is_better,
             **numbers,
             "probabilistic_sharpe": probabilistic_sharpe(judged),
-            "cancelled_orders": self.simulation.scaled.cancelled,
+            "unpriced_orders": self.simulation.scaled.unpriced,
             "left_out": self.simulation.left_out,
         }

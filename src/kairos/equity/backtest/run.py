@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kairos.equity.backtest.benchmark import benchmark_returns
+from kairos.equity.backtest.benchmark import benchmark_returns, follow
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.result import BacktestResult
 from kairos.equity.backtest.simulate import Signals, calendar, simulate
@@ -80,7 +81,7 @@ def backtest(
     with store.publish(wait=wait) as tx:
         for result in results:
             name = result_name(result.strategy.name, save_as, several=len(results) > 1)
-            saved.append((result, _save(tx, context, result, name)))
+            saved.append((result, _save(tx, context, result, name, benchmark)))
     return saved
 
 
@@ -97,6 +98,11 @@ def run_strategy(
     context: Context, strategy: Strategy, column: str, lower_is_better: bool, benchmark: str | None
 ) -> BacktestResult:
     """Simulate one strategy on one column; nothing is stored."""
+    if strategy.backtest.compat_manual:
+        raise InputError(
+            "equity.backtest.compat_manual = true: the manual's close-to-close accounting is not part of "
+            "this version; set it to false"
+        )
     panels, columns = context.panels(PRICES), strategy.backtest.columns
     frame = panels.frame
     first, last = _period(context, strategy, column)
@@ -107,6 +113,7 @@ def run_strategy(
         members=replace(price, values=np.isfinite(price.values)),
         adv=_last_known(panels.some(columns.adv, rows)),
         volatility=_last_known(panels.some(columns.volatility, rows)),
+        marketcap=panels.some("universe.marketcap", rows),
         allowed=_allowed(context, strategy),
     )
     simulation = simulate(_market(context), signals, strategy, first, last)
@@ -117,10 +124,11 @@ def run_strategy(
         )
     days = slice(simulation.first, last + 1)
     bench_raw, bench = simulation.raw_bench.ret[days], simulation.bench.ret[days]
-    name = "cash" if strategy.bottom_n else "equal weight of the filtered universe"
+    weights = "market-cap weight" if strategy.backtest.benchmark == "cap" else "equal weight"
+    name = "cash" if strategy.bottom_n else f"{weights} of the filtered universe"
     if benchmark is not None:
-        bench_raw = benchmark_returns(context, benchmark, frame.sessions[days])
-        bench, name = bench_raw, benchmark
+        bench_raw, bench = follow(simulation, benchmark_returns(context, benchmark, frame.sessions[days]))
+        name = benchmark
     facts = context.facts_of_data()
     return BacktestResult(
         strategy,
@@ -195,15 +203,25 @@ def _market(context: Context) -> Market:
     return market
 
 
-def _save(tx: Transaction, context: Context, result: BacktestResult, name: str) -> Run:
+def _save(tx: Transaction, context: Context, result: BacktestResult, name: str, benchmark: str | None) -> Run:
     strategy = result.strategy
+    asked = {
+        "--alpha": result.alpha,
+        "--lower-is-better": result.lower_is_better,
+        "--benchmark": benchmark,
+        "--namespace": context.namespace if context.namespace != "main" else None,
+    }
+    flags = [
+        word for flag, value in asked.items() if value for word in (flag, value) if isinstance(word, str)
+    ]
     run = new_run(
-        " ".join(
-            ["equity backtest", strategy.name, "--alpha", result.alpha]
-            + ["--lower-is-better"] * result.lower_is_better
-        ),
+        shlex.join(["equity", "backtest", strategy.name, *flags]),
         snapshot=context.snapshot.id,
-        config={"strategy": strategy.model_dump(mode="json"), "equity": context.settings.part("equity")},
+        config={
+            "strategy": strategy.model_dump(mode="json"),
+            "equity": context.settings.part("equity"),
+            "asked": asked,
+        },
         headline={**result.headline(), "data": result.facts["prices"], "table": f"backtest_results_{name}"},
     )
     meta = {"run": run.id, "strategy": strategy.name, "alpha": result.alpha}

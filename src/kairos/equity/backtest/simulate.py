@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from kairos.equity.backtest.account import Account, Index, Order
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.strategy import CrossSection, Target, decide
+from kairos.errors import InputError
 
 if TYPE_CHECKING:
     from kairos.equity.frame import Array, Mask, SomeRows
     from kairos.settings import Strategy
 
 SESSIONS_PER_YEAR = 252
+NOTHING = Target(np.zeros(0, dtype=np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Signals:
         The universe.
     adv, volatility : (T, N)
         For costs and participation: USD a day, daily volatility.
+    marketcap : (T, N)
+        USD, for a benchmark by market capitalisation.
     allowed : (T,) bool
         False on sessions on which the strategy holds nothing (regimes).
     """
@@ -42,6 +46,7 @@ class Signals:
     members: Mask | SomeRows
     adv: Array | SomeRows
     volatility: Array | SomeRows
+    marketcap: Array | SomeRows
     allowed: np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -62,7 +67,7 @@ class Simulation:
     scales : list of float
         Scale of the book at each decision.
     left_out : int
-        Names with a signal that could not be bought for lack of a known dollar volume or volatility.
+        Times that a name with a signal could not be bought for lack of a known dollar volume or volatility.
     """
 
     market: Market
@@ -103,12 +108,12 @@ def simulate(market: Market, signals: Signals, strategy: Strategy, first: int, l
     t + lag; names without a price then are tried for `order_wait` sessions. The volatility scale of a
     decision comes from raw net returns up to t and applies from the fill.
     """
-    settings = strategy.backtest
-    if strategy.target_vol and settings.volatility.estimate == "full_sample":
-        whole = simulate(market, signals, strategy.model_copy(update={"target_vol": 0.0}), first, last)
-        spread = [_spread(a.ret[max(whole.first, 0) : last + 1]) for a in (whole.raw, whole.raw_bench)]
-        return _simulate(market, signals, strategy, first, last, lambda _, i: _scale(strategy, spread[i]))
-    return _simulate(market, signals, strategy, first, last, lambda past, _: _trailing(strategy, past))
+    if strategy.target_vol and strategy.backtest.volatility.estimate == "full_sample":
+        plain = simulate(market, signals, strategy.model_copy(update={"target_vol": 0.0}), first, last)
+        begin = max(plain.first, 0)
+        fixed = [whole_sample(strategy, a.ret[begin : last + 1]) for a in (plain.raw, plain.raw_bench)]
+        return _simulate(market, signals, strategy, first, last, lambda _, i: fixed[i])
+    return _simulate(market, signals, strategy, first, last, lambda past, _: trailing(strategy, past))
 
 
 def _simulate(
@@ -120,29 +125,25 @@ def _simulate(
     scale_of: Callable[[Vector, int], float],
 ) -> Simulation:
     settings = strategy.backtest
-    costs, free = Costs.of(settings), Costs.none(settings.capital)
-    financed = replace(free, financing_rate=costs.financing_rate, cash_rate=costs.cash_rate)
+    costs = Costs.of(settings)
+    financed = costs.financing_only()
     raw, raw_bench = Account(market, costs, first, keep_weights=True), Account(market, financed, first)
     scaled = Account(market, costs, first, keep_weights=True) if strategy.target_vol else raw
-    bench = Account(market, financed, first) if strategy.target_vol else raw_bench
-    run = Simulation(market, signals, strategy, last, raw, scaled, raw_bench, bench)
+    scaled_bench = Account(market, financed, first) if strategy.target_vol else raw_bench
+    run = Simulation(market, signals, strategy, last, raw, scaled, raw_bench, scaled_bench)
     pending: list[tuple[int, int, list[Trade]]] = []  # fill row, decision row, trades
     for t in calendar(first, last, settings.rebalance_every):
-        _advance(run, pending, t)
+        _advance(run, pending, t, replaced=settings.lag == 0)
         section = _eligible(run, t)
-        target = decide(section, strategy)
+        target = decide(section, strategy) if signals.allowed[t] else NOTHING
         if run.first < 0 and not len(target.names):
             continue
-        market_weight = Target(section.names, np.full(len(section.names), 1.0 / max(len(section.names), 1)))
-        if strategy.bottom_n:
-            market_weight = Target(
-                section.names[:0], market_weight.weight[:0]
-            )  # a neutral book is held against cash
-        past = slice(max(run.first, 0), t + 1) if run.first >= 0 else slice(0, 0)
+        bench = _benchmark(run, section, t)
+        past = slice(run.first, t + 1) if run.first >= 0 else slice(0)
         scale, bench_scale = scale_of(run.raw.ret[past], 0), scale_of(run.raw_bench.ret[past], 1)
-        trades = [(raw, target, 1.0, scale), (raw_bench, market_weight, 1.0, 1.0)]
+        trades = [(run.raw, target, 1.0, scale), (run.raw_bench, bench, 1.0, 1.0)]
         if strategy.target_vol:
-            trades += [(scaled, target, scale, 1.0), (bench, market_weight, bench_scale, 1.0)]
+            trades += [(run.scaled, target, scale, 1.0), (run.bench, bench, bench_scale, 1.0)]
         if t + settings.lag <= last:
             run.first = t + settings.lag if run.first < 0 else run.first
             run.decisions.append(t)
@@ -153,15 +154,35 @@ def _simulate(
     return run
 
 
-def _advance(run: Simulation, pending: list[tuple[int, int, list[Trade]]], to: int) -> None:
-    """Hold all books until row `to`; what is due on the way is filled. A fill at `to` is done too."""
+def _advance(
+    run: Simulation, pending: list[tuple[int, int, list[Trade]]], to: int, *, replaced: bool = False
+) -> None:
+    """Hold all books until row `to`; what is due on the way is filled, at `to` too.
+
+    At one close a name is traded for the newest order only; `replaced` says that one will fill at `to`.
+    """
     while pending and pending[0][0] <= to:
         row, decided, trades = pending.pop(0)
         for account, target, factor, dollars in trades:
-            account.advance(row)
+            account.advance(row, replaced=True)
             account.fill(_order(run, account, target, factor, dollars, decided, row))
     for account in run.accounts:
-        account.advance(to)
+        account.advance(to, replaced=replaced)
+
+
+def _benchmark(run: Simulation, section: CrossSection, t: int) -> Target:
+    """Every eligible name, equally or by market capitalisation; a book with shorts is held against cash."""
+    if run.strategy.bottom_n:
+        return NOTHING
+    if run.strategy.backtest.benchmark == "cap":
+        cap = run.signals.marketcap[t, section.names]
+        sized = np.isfinite(cap)
+        if not sized.any() and len(cap):
+            raise InputError(
+                "equity.backtest.benchmark = 'cap' needs the table daily: no market cap is known"
+            )
+        return Target(section.names[sized], cap[sized] / cap[sized].sum())
+    return Target(section.names, np.full(len(section.names), 1.0 / max(len(section.names), 1)))
 
 
 def _order(
@@ -178,9 +199,9 @@ def _order(
 
 
 def _eligible(run: Simulation, t: int) -> CrossSection:
-    """Members with a signal on t that can be priced; nothing when the strategy is out of the market."""
+    """Members with a signal on t whose trades can be priced."""
     signals = run.signals
-    named = signals.members[t] & np.isfinite(signals.alpha[t]) & signals.allowed[t]
+    named = signals.members[t] & np.isfinite(signals.alpha[t])
     if Costs.of(run.strategy.backtest).needs_liquidity:
         known = np.isfinite(signals.adv[t]) & np.isfinite(signals.volatility[t]) & (signals.adv[t] > 0.0)
         run.left_out += int((named & ~known).sum())
@@ -189,20 +210,17 @@ def _eligible(run: Simulation, t: int) -> CrossSection:
     return CrossSection(names, signals.alpha[t, names])
 
 
-def _trailing(strategy: Strategy, past: Vector) -> float:
+def trailing(strategy: Strategy, past: Vector) -> float:
     """Scale from the last `window` raw net returns up to the decision; 1 with fewer than `min_obs`."""
     rules = strategy.backtest.volatility
     window = past[-rules.window :]
-    return _scale(strategy, _spread(window)) if len(window) >= rules.min_obs else 1.0
+    return whole_sample(strategy, window) if len(window) >= rules.min_obs else 1.0
 
 
-def _scale(strategy: Strategy, daily: float) -> float:
-    """Target / (√252 · daily volatility), at most `max_leverage`; 1 without a target or a volatility."""
+def whole_sample(strategy: Strategy, returns: Vector) -> float:
+    """Scale target / (√252 · std of the returns), at most `max_leverage`; 1 without a target or a spread."""
+    daily = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
     if not strategy.target_vol or not daily > 0.0:
         return 1.0
     scale = strategy.target_vol / (np.sqrt(SESSIONS_PER_YEAR) * daily)
     return float(min(scale, strategy.backtest.volatility.max_leverage))
-
-
-def _spread(returns: Vector) -> float:
-    return float(returns.std(ddof=1)) if len(returns) > 1 else 0.0

@@ -52,17 +52,20 @@ def alpha_z(alpha: Vector) -> Vector:
 def decide(section: CrossSection, strategy: Strategy) -> Target:
     """Select and weight.
 
-    The best `top_n` by alpha (or by its clipped z, ties by alpha, then by ticker) are held long with equal
-    weights that sum to 1; with `bottom_n` the worst are held short, and each side sums to one half.
+    The best `top_n` by alpha (or by its clipped z, ties by alpha, then by ticker) are held long, the worst
+    `bottom_n` short, with equal weights. A single side sums to 1; with both, each sums to one half, and
+    nothing is held where one of them would be empty.
     """
     keys: list[Any] = [-section.alpha]
     if strategy.rank_by == "alpha_z":
         keys.append(-alpha_z(section.alpha))
     order = np.lexsort((section.names, *keys))
-    n = len(order)
-    bottom = min(strategy.bottom_n, n // 2)
+    n, both = len(order), strategy.top_n > 0 and strategy.bottom_n > 0
+    bottom = min(strategy.bottom_n, n // 2 if both else n)
     top = min(strategy.top_n, n - bottom)
+    if both and not (top and bottom):
+        top = bottom = 0
+    side = 0.5 if both else 1.0
     long, short = section.names[order[:top]], section.names[order[n - bottom :]]
-    side = 0.5 if strategy.bottom_n else 1.0
     weight = np.concatenate([np.full(top, side / max(top, 1)), np.full(bottom, -side / max(bottom, 1))])
     return Target(np.concatenate([long, short]), weight)

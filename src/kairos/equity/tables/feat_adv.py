@@ -57,7 +57,7 @@ TABLE = FeatureTable(
     columns=columns,
     params=AdvParams,
     uses=("equity.listing", "equity.windows"),
-    history=lambda p: max(p.short, p.long, 11),
+    history=lambda p, gap: max(p.short, p.long, gap + 1),
     scope=Scope.BOTH,
     compute=compute,
 )

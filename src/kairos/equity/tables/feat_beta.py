@@ -49,7 +49,7 @@ TABLE = FeatureTable(
     columns=columns,
     params=BetaParams,
     uses=("equity.windows",),
-    history=lambda p: max(*p.windows, p.residual) + 1,
+    history=lambda p, _: max(*p.windows, p.residual) + 1,
     scope=Scope.BOTH,
     compute=compute,
 )

@@ -23,7 +23,7 @@ def columns(p: PriceActionParams) -> tuple[Column, ...]:
     """Returns, ranges, breakouts."""
     return (
         Column("ret_1d", "closeadj_t / closeadj_{t-1} - 1; NULL unless both sessions have a price"),
-        *(Column(f"ret_{k}d", f"closeadj_t / closeadj_{{t-{k}}} - 1, last prices within 10 sessions") for k in p.returns),
+        *(Column(f"ret_{k}d", f"closeadj_t / closeadj_{{t-{k}}} - 1, last prices within equity.listing.max_gap sessions") for k in p.returns),
         Column("hl_ratio", "h / l"),
         Column("co_ratio", "c / o"),
         Column("true_range", "max(h - l, |h - c₋₁|, |l - c₋₁|)", "Wilder (1978)"),
@@ -57,7 +57,7 @@ TABLE = FeatureTable(
     columns=columns,
     params=PriceActionParams,
     uses=("equity.listing", "equity.windows"),
-    history=lambda p: max(*(k + 10 for k in p.returns), *(n + 1 for n in p.breakouts)),
+    history=lambda p, gap: max(*(k + gap for k in p.returns), *(n + 1 for n in p.breakouts)),
     scope=Scope.TICKER,
     compute=compute,
 )

@@ -48,7 +48,7 @@ TABLE = FeatureTable(
     doc="Body, wicks and gap of the day's split-adjusted bar.",
     inputs=tuple(f"sep_base_academic.{c}" for c in ("open", "high", "low", "close")),
     columns=lambda _: COLUMNS,
-    history=lambda _: 1,
+    history=lambda _, __: 1,
     scope=Scope.TICKER,
     compute=compute,
 )

@@ -63,7 +63,7 @@ TABLE = FeatureTable(
     columns=columns,
     params=StatParams,
     uses=("equity.windows",),
-    history=lambda p: max(p.short, p.long, p.year),
+    history=lambda p, _: max(p.short, p.long, p.year),
     scope=Scope.TICKER,
     compute=compute,
 )

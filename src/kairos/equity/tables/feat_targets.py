@@ -45,8 +45,8 @@ TABLE = FeatureTable(
     columns=columns,
     params=TargetParams,
     uses=("equity.listing", "equity.delisting"),
-    history=lambda _: 10,
-    forward=lambda p: max(p.horizons),
+    history=lambda _, gap: gap,
+    forward=lambda p, gap: max(*p.horizons, p.label) + gap,  # an end is known `gap` sessions after it
     scope=Scope.TICKER,
     compute=compute,
 )

@@ -64,6 +64,11 @@ def _alpha(span: int) -> float:
     return 2.0 / (span + 1.0)
 
 
+def _warmup(p: TrendParams) -> int:
+    """Prices after which less than 1e-9 of the seed is left; a ticker may trade as seldom as once in `gap`."""
+    return warmup(_alpha(p.slow)) + warmup(_alpha(p.signal))
+
+
 TABLE = FeatureTable(
     name="feat_trend",
     doc="Simple and recursive moving averages of the split-adjusted close, the distance of the price from them, "
@@ -72,9 +77,7 @@ TABLE = FeatureTable(
     columns=columns,
     params=TrendParams,
     uses=("equity.windows",),
-    history=lambda p: max(
-        *p.sma, p.cross_slow, p.base + p.slope, warmup(_alpha(p.slow)) + warmup(_alpha(p.signal))
-    ),
+    history=lambda p, gap: max(*p.sma, p.cross_slow, p.base + p.slope, gap * _warmup(p)),
     scope=Scope.TICKER,
     compute=compute,
 )

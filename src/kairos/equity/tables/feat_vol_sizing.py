@@ -44,7 +44,7 @@ TABLE = FeatureTable(
     columns=columns,
     params=VolSizingParams,
     uses=("equity.windows",),
-    history=lambda p: max(p.short, p.long),
+    history=lambda p, _: max(p.short, p.long),
     scope=Scope.TICKER,
     compute=compute,
 )

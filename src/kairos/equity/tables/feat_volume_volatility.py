@@ -57,7 +57,7 @@ TABLE = FeatureTable(
     columns=columns,
     params=VolumeVolatilityParams,
     uses=("equity.windows",),
-    history=lambda p: max(p.week, p.month, p.range) + 1,
+    history=lambda p, _: max(p.week, p.month, p.range) + 1,
     scope=Scope.TICKER,
     compute=compute,
 )

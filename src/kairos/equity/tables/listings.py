@@ -60,9 +60,9 @@ def make(context: Context, p: ListingParams) -> Iterator[pa.Table]:
 
     number = np.arange(len(ticker)) - np.searchsorted(ticker, ticker) + 1
     followed = np.append(ticker[1:] == ticker[:-1], False)
-    horizon = np.where(followed, np.append(first[1:], T), np.minimum(last + gap + 1, T))
+    until = np.where(followed, np.append(first[1:], T), T)
     worth = np.array([payouts.get(word, np.inf) for word in words])
-    reason, known = _reasons(ends, worth, ticker, last, horizon, p.reason_before)
+    reason, known = _reasons(ends, worth, ticker, (first, last, until), p.reason_before)
     acted = known >= last
     ended = followed | acted | (T - 1 - last >= gap)
     settled = np.where(acted, np.minimum(known + 1, last + gap), last + gap)
@@ -133,30 +133,30 @@ def _ends(context: Context, names: Any, sessions: Any, words: list[str]) -> Ends
     code[code == len(names)] = 0
     known = names[code] == ticker if len(ticker) else np.zeros(0, dtype=np.bool_)
     session = np.searchsorted(sessions, dates(rows["date"]), side="right") - 1
-    keep = known & (session >= 0)
+    keep = (
+        known & (session >= 0) & (dates(rows["date"]) <= sessions[-1])
+    )  # later ones say nothing about the data
     return Ends(code[keep], session[keep], rows["word"].to_numpy().astype(np.int64)[keep])
 
 
 def _reasons(
-    ends: Ends, worth: Floats, ticker: Ints, last: Ints, horizon: Ints, before: int
+    ends: Ends, worth: Floats, ticker: Ints, spans: tuple[Ints, Ints, Ints], before: int
 ) -> tuple[Ints, Ints]:
     """Word of the action behind each listing's end (-1 without one), and the session of the latest (-1).
 
-    An action counts from `before` sessions before the last price until the ticker's next listing. Of
-    several the one with the lowest payout is the reason, then the one configured first.
+    An action belongs to the listing in whose time it falls, from its first price to the next listing's, and
+    counts from `before` sessions before the last price on. Of several the one with the lowest payout is the
+    reason, then the one configured first.
     """
+    first, last, until = spans
     reason, known = np.full(len(ticker), -1), np.full(len(ticker), -1)
     if not len(ends.code):
         return reason, known
-    span = int(max(horizon.max(), ends.session.max())) + before + 2
-    begins = ticker * span + last
-    listing = np.searchsorted(begins, ends.code * span + ends.session + before, side="right") - 1
+    span = int(max(until.max(), ends.session.max())) + 1
+    listing = np.searchsorted(ticker * span + first, ends.code * span + ends.session, side="right") - 1
     listing = np.maximum(listing, 0)
-    near = (
-        (ticker[listing] == ends.code)
-        & (ends.session >= last[listing] - before)
-        & (ends.session < horizon[listing])
-    )
+    since = np.maximum(first, last - before)
+    near = (ticker[listing] == ends.code) & (ends.session >= since[listing])
     listing, session, word = listing[near], ends.session[near], ends.word[near]
     severity = np.lexsort((word, worth[word], listing))
     chosen, where = np.unique(listing[severity], return_index=True)

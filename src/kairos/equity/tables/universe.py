@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +45,9 @@ TABLE = BaseTable(
     optional=("daily.marketcap",),
     columns=lambda _: COLUMNS,
     uses=("equity.universe", "equity.listing"),
+    files=lambda settings: (
+        (Path(settings.equity.universe.file),) if settings.equity.universe.mode == "file" else ()
+    ),
     key=("ticker", "date"),
     make=make,
 )

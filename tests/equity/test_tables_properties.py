@@ -1,0 +1,312 @@
+"""What holds for every column of every registered feature table, also of one that is added later."""
+
+import dataclasses
+import datetime as dt
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import tables_oracle as oracle
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kairos.equity import registry
+from kairos.equity.context import Panels
+from kairos.equity.declare import Scope
+from kairos.equity.frame import Frame, Inputs
+from kairos.equity.outcome import Outcomes
+
+TABLES = registry.features()
+EACH = pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
+RECURSIVE = {"ema_12", "ema_26", "macd", "macd_signal", "macd_hist"}
+"""Differences of recursive averages may be off by 2 ulp of the averages."""
+
+FEW = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def resolved(table):
+    return table.resolve({})
+
+
+def agree(a, b, ulps, scale=None):
+    """Both missing, or equal as FLOAT up to `ulps` units in the last place of the largest operand."""
+    x, y = np.asarray(a, np.float32), np.asarray(b, np.float32)
+    operand = np.fmax(np.abs(x), np.abs(y)) if scale is None else scale.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(x.astype(float) - y.astype(float)) <= ulps * np.spacing(operand).astype(float)
+    return (np.isnan(x) & np.isnan(y)) | (near if ulps else x == y)
+
+
+def allowed(table, column, made, rows):
+    """Units in the last place by which a column may differ, and the operands that they are of."""
+    if column in RECURSIVE:
+        return 2, np.fmax(np.abs(made["ema_12"][rows]), np.abs(made["ema_26"][rows]))
+    return (0 if table.scope is Scope.TICKER else 2), None
+
+
+def cut(x, lo, hi):
+    """The same inputs, as if only sessions lo..hi-1 had been read."""
+    frame = dataclasses.replace(x.frame, sessions=x.frame.sessions[lo:hi], parts=(), start=x.frame.start + lo)
+
+    def load(name):
+        panel = x.load(name)
+        return None if panel is None else np.asfortranarray(panel[lo:hi])
+
+    return dataclasses.replace(x, frame=frame, load=load)
+
+
+def reorder(x, order):
+    """The same inputs with the listings in another order."""
+    f, outcomes = x.frame, x.load_outcomes
+    frame = dataclasses.replace(
+        f, tickers=f.tickers[order], listing=f.listing[order], first=f.first[order], parts=()
+    )
+
+    def load(name):
+        panel = x.load(name)
+        return None if panel is None else np.asfortranarray(panel[:, order])
+
+    def ends():
+        o = outcomes()
+        return Outcomes(o.last[order], o.ended[order], o.settled[order], o.payout[order])
+
+    return dataclasses.replace(x, frame=frame, load=load, load_outcomes=ends)
+
+
+def slice_differs(table, x, t):
+    """Columns in which [t - history, t] does not give the row t of the whole, where t has a price."""
+    p = resolved(table)
+    whole = table.compute(x, p)
+    lo, hi = (
+        max(t - table.history(p, x.max_gap), 0),
+        min(t + table.forward(p, x.max_gap) + 1, len(x.frame.sessions)),
+    )
+    part = table.compute(cut(x, lo, hi), p)
+    stored, wrong = np.isfinite(x.load("sep_base_academic.close")[t]), {}
+    for column in whole:
+        ulps, scale = allowed(table, column, whole, t)
+        same = agree(whole[column][t], part[column][t - lo], ulps, scale)
+        if not same[stored].all():
+            i = int(np.flatnonzero(~same & stored)[0])
+            wrong[column] = (t, i, whole[column][t, i], part[column][t - lo, i])
+    return wrong
+
+
+def random_inputs(table, seed, missing, *, T=420, N=6, max_gap=10):
+    """A market of random walks with random gaps; every declared input gets a plausible panel."""
+    rng = np.random.default_rng(seed)
+    close = np.exp(np.cumsum(rng.normal(0, 0.02, (T, N)), axis=0)) * rng.uniform(1, 400, N)
+    first = np.where(np.arange(N) % 3 == 2, rng.integers(0, T // 2, N), 0)
+    last = np.where(np.arange(N) % 4 == 3, rng.integers(2 * T // 3, T, N), T - 1)
+    hole = rng.random((T, N)) < missing
+    for j in range(N):  # no gap is so long that it would end the listing
+        for t in range(max_gap, T):
+            if hole[t - max_gap + 1 : t + 1, j].all():
+                hole[t, j] = False
+    row = np.arange(T)[:, None]
+    hole[first, np.arange(N)] = hole[last, np.arange(N)] = False
+    hole |= (row < first) | (row > last)
+    still = (row // 40) % 5 == 2  # stretches of constant prices and no volume
+    close[:, 1] = np.where(still[:, 0], 25.0, close[:, 1])
+    panels = {
+        "close": close,
+        "closeadj": close * 0.8,
+        "closeunadj": close * 2,
+        "open": close * (1 + rng.normal(0, 0.005, (T, N))),
+        "high": close * (1 + np.abs(rng.normal(0, 0.01, (T, N)))),
+        "low": close * (1 - np.abs(rng.normal(0, 0.01, (T, N)))),
+        "volume": np.where(rng.random((T, N)) < 0.02, 0.0, rng.lognormal(12, 1, (T, N)).round()),
+        "price": np.where(rng.random((T, N)) < 0.8, close, np.nan),
+        "marketcap": np.where(rng.random((T, N)) < 0.95, close * 10, np.nan),
+    }
+    panels = {name: np.asfortranarray(np.where(hole, np.nan, panel)) for name, panel in panels.items()}
+
+    def load(name):
+        column = name.partition(".")[2]
+        if column not in panels:
+            panels[column] = np.asfortranarray(np.where(hole, np.nan, rng.normal(size=(T, N))))
+        return panels[column]
+
+    days = np.datetime64("2015-01-01") + np.arange(T)
+    frame = Frame(days, np.array([f"T{j}" for j in range(N)]), np.ones(N, np.int64), first, ())
+    ends = Outcomes(last, last < T - 1, last + 1, np.where(last < T - 1, -0.3, 0.0))
+    return Inputs(frame, load, (*table.inputs, *table.optional), 0.8, max_gap, lambda: ends)
+
+
+@EACH
+def test_history_is_enough_on_the_simulated_market(simulated, table):
+    x = Panels(simulated.context()).inputs(table)
+    T = len(x.frame.sessions)
+    for t in sorted({T - 1, T - 2, T // 2, 400, 450, 253, 100}):
+        assert not (wrong := slice_differs(table, x, t)), wrong
+
+
+@EACH
+@FEW
+@given(seed=st.integers(0, 10_000), missing=st.sampled_from([0.0, 0.05, 0.2]), back=st.integers(0, 40))
+def test_history_is_enough_with_random_gaps(table, seed, missing, back):
+    x = random_inputs(table, seed, missing)
+    assert not (wrong := slice_differs(table, x, 419 - back - table.forward(resolved(table), x.max_gap))), (
+        wrong
+    )
+
+
+@EACH
+def test_history_is_enough_for_a_ticker_that_trades_every_fifth_session(table):
+    x = random_inputs(table, 1, 0.8)
+    assert not (wrong := slice_differs(table, x, 419 - table.forward(resolved(table), x.max_gap))), wrong
+
+
+@EACH
+def test_history_follows_the_longest_gap_of_the_configuration(table):
+    """`equity.listing.max_gap` is the oldest price that a return may use, so the history depends on it."""
+    x = random_inputs(table, 5, 0.95, max_gap=60)
+    for t in range(370, 399):
+        assert not (wrong := {c: w for c, w in slice_differs(table, x, t).items() if c not in RECURSIVE}), (
+            wrong
+        )
+
+
+@EACH
+@FEW
+@given(seed=st.integers(0, 10_000), order=st.permutations(range(6)))
+def test_the_order_of_the_tickers_does_not_matter(table, seed, order):
+    x, p = random_inputs(table, seed, 0.05), resolved(table)
+    whole, moved = table.compute(x, p), table.compute(reorder(x, np.array(order)), p)
+    for column in whole:
+        ulps = 0 if table.scope is Scope.TICKER else 2
+        scale = np.fmax(np.abs(whole[column]), 1.0)[:, list(order)] if ulps else None
+        same = agree(whole[column][:, list(order)], moved[column], ulps, scale)
+        assert same.all(), (column, np.argwhere(~same)[:3])
+
+
+@EACH
+def test_the_past_is_blind_to_the_future(table):
+    """Other prices after t change nothing up to t; targets change only within their horizon."""
+    x, p, t = random_inputs(table, 8, 0.05), resolved(table), 300
+    forward = table.forward(p, x.max_gap)
+
+    def load(name):
+        panel = x.load(name).copy(order="F")
+        panel[t + 1 :] *= 1.7
+        return panel
+
+    whole, other = table.compute(x, p), table.compute(dataclasses.replace(x, load=load), p)
+    known = t + 1 - forward
+    for column in whole:
+        assert agree(whole[column][:known], other[column][:known], 0).all(), column
+    if forward:
+        assert not all(agree(whole[c][: t + 1], other[c][: t + 1], 0).all() for c in whole)
+
+
+AS_OF = [
+    ("simulated", dt.date(2015, 9, 30)),  # between two companies with one ticker
+    ("simulated", dt.date(2016, 2, 1)),  # shortly after a bankruptcy
+    ("simulated", dt.date(2016, 8, 2)),  # the last trade date of a merged company
+    ("by_hand", dt.date(2020, 4, 15)),  # within the gaps, before anybody has ended
+    ("by_hand", dt.date(2020, 4, 23)),  # the session after the ends
+]
+
+
+@pytest.fixture(scope="module", params=AS_OF, ids=lambda case: f"{case[0]} {case[1]}")
+def truncated(request):
+    """The same tables from what was known on a date, in a namespace of their own."""
+    market, as_of = request.getfixturevalue(request.param[0]), request.param[1]
+    name = f"cut_{as_of:%Y%m%d}"
+    market.build(as_of=as_of, into=name)
+    return market, name, as_of
+
+
+def both(market, namespace, name):
+    """Rows of a table in the whole and in the truncated build, matched on the key."""
+    a, b = market.read(name), market.read(name, namespace)
+    return a.merge(b, on=["ticker", "date"], suffixes=("", "_cut"), validate="1:1"), a, b
+
+
+@pytest.mark.parametrize("coverage", ["0.55", "0.7", "0.8", "0.95", "1.0"])
+def test_coverage_is_rounded_up_from_the_decimal_that_was_written(coverage):
+    """55 % of 100 sessions are 55 observations, though 0.55 · 100 is a little more in binary."""
+    x = dataclasses.replace(random_inputs(TABLES[0], 0, 0.0), coverage=float(coverage))
+    for n in (5, 14, 20, 21, 60, 63, 100, 200, 252):
+        assert x.rolling(n).min_obs == math.ceil(Fraction(coverage) * n), n
+
+
+@EACH
+def test_truncated_data_give_the_same_values(truncated, table):
+    market, namespace, as_of = truncated
+    joined, _, cut_rows = both(market, namespace, table.name)
+    assert len(joined) == len(cut_rows) > 1000  # no row exists only in the past
+    horizon = table.forward(resolved(table), oracle.GAP)
+    if horizon:
+        sessions = market.read("sessions")["date"].tolist()
+        listed = oracle.listings(market.vendor)
+        now = sessions.index(as_of)
+        joined["t"] = [sessions.index(d) for d in joined["date"]]
+        # whether a ticker that stopped in the last ten sessions has ended, and why, nobody knows yet
+        silent = {one.ticker for one in listed if one.ended and now - oracle.GAP <= one.last < now}
+        open_end = joined["ticker"].isin(silent)
+    for column in (c for c in cut_rows.columns if c not in {"ticker", "date"}):
+        rows = joined
+        if horizon:
+            h = int("".join(ch for ch in column if ch.isdigit()))
+            final = joined["t"] + h + oracle.GAP <= now
+            rows = joined[final | (joined["t"] + h <= now) & ~open_end]
+            assert joined.loc[joined["t"] + h > now, f"{column}_cut"].isna().all()
+        same = agree(rows[column], rows[f"{column}_cut"], 0)
+        assert same.all(), (column, rows[~same].head(3))
+
+
+def test_truncated_data_give_the_same_universe(truncated):
+    market, namespace, as_of = truncated
+    whole, part = market.read("universe"), market.read("universe", namespace)
+    whole = whole[[d <= as_of for d in whole["date"]]].reset_index(drop=True)
+    assert len(part) > 1000
+    for column in part.columns:
+        assert whole[column].equals(part[column]), column
+
+
+@EACH
+def test_rows_parts_and_types(simulated, table):
+    snap = simulated.snapshot()
+    base, made = snap.table("sep_base_academic"), snap.table(table.name)
+    assert made.key == ("ticker", "date")
+    assert made.rows == base.rows
+    assert [(p.rows, p.lo, p.hi) for p in made.parts] == [(p.rows, p.lo, p.hi) for p in base.parts]
+    types = dict(made.columns)
+    assert types.pop("ticker") == "VARCHAR"
+    assert types.pop("date") == "DATE"
+    assert types == {c.name: c.dtype for c in table.columns(resolved(table))}
+    assert set(types.values()) <= {"FLOAT", "DOUBLE", "TINYINT"}
+    keys = snap.read(table.name, columns=["ticker", "date"])
+    assert keys.equals(snap.read("sep_base_academic", columns=["ticker", "date"]))
+    with snap.connect() as con:
+        distinct = con.sql(f"SELECT count(*), count(DISTINCT (ticker, date)) FROM {table.name}").fetchall()
+        assert distinct == [(made.rows, made.rows)]
+        for column in types:
+            ((odd, filled),) = con.sql(
+                f"SELECT count(*) FILTER (NOT isfinite({column}::DOUBLE)), count({column}) FROM {table.name}"
+            ).fetchall()
+            assert odd == 0, column
+            assert filled > 0, f"{column} is always NULL"
+
+
+def test_parts_are_sorted_and_one_a_year(simulated):
+    base = simulated.snapshot().table("sep_base_academic")
+    assert [(p.lo.year, p.hi.year) for p in base.parts] == [(2015, 2015), (2016, 2016)]
+    rows = simulated.read("sep_base_academic")
+    keys = [(d.year, t, d) for t, d in zip(rows["ticker"], rows["date"], strict=True)]
+    assert keys == sorted(set(keys))
+    assert dict(base.columns) == {"ticker": "VARCHAR", "date": "DATE"} | dict.fromkeys(
+        oracle.FIELDS, "DOUBLE"
+    )
+
+
+def test_cross_sectional_columns_are_null_off_membership(simulated):
+    member = set(zip(*simulated.read("universe")[["ticker", "date"]].to_numpy().T, strict=True))
+    rows = simulated.read("feat_adv")
+    inside = np.array([key in member for key in zip(rows["ticker"], rows["date"], strict=True)])
+    for column, raw in (("adv_z", "adv_20"), ("size_z", "size_raw")):
+        assert rows.loc[~inside, column].isna().all()
+        assert rows.loc[inside, column].notna().equals(rows.loc[inside, raw].notna())
+    assert rows.loc[~inside, "adv_20"].notna().any()
