@@ -18,8 +18,7 @@ import pytest
 
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.simulate import Signals, Simulation, simulate
-from kairos.equity.frame import Frame, PartRows
-from kairos.equity.outcome import Outcomes
+from kairos.equity.frame import Frame, Outcomes, PartRows
 from kairos.settings import load
 
 # --- the case: everything by name, a missing price is None ---

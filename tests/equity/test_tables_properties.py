@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from kairos.equity import registry
 from kairos.equity.context import Panels
 from kairos.equity.declare import Scope
-from kairos.equity.frame import Frame, Inputs
-from kairos.equity.outcome import Outcomes
+from kairos.equity.frame import Frame, Inputs, Outcomes
 
 TABLES = registry.features()
 EACH = pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
@@ -136,7 +135,7 @@ def random_inputs(table, seed, missing, *, T=420, N=6, max_gap=10):
 
 @EACH
 def test_history_is_enough_on_the_simulated_market(simulated, table):
-    x = Panels(simulated.context()).inputs(table)
+    x = Panels(simulated.context()).inputs((*table.inputs, *table.optional))
     T = len(x.frame.sessions)
     for t in sorted({T - 1, T - 2, T // 2, 400, 450, 253, 100}):
         assert not (wrong := slice_differs(table, x, t)), wrong

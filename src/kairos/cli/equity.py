@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kairos.equity.backtest import BacktestResult
+    from kairos.equity.universe_comparison import UniverseComparison
     from kairos.settings import Settings
     from kairos.store import Store
     from kairos.store.ledger import Run
@@ -177,6 +178,58 @@ def universe(
         console.table(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
 
 
+@app.command("compare-universes")
+def compare_universes(
+    one: Annotated[str, typer.Argument(metavar="ONE", help="Namespace of the first universe.")],
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Namespace of the second.")],
+    alpha: Annotated[
+        str, typer.Option("--alpha", metavar="COLUMN", help="The signal: a column, or table.column.")
+    ],
+    db: DbOption = None,
+    lower_is_better: LowerOption = False,
+    strategy: Annotated[
+        str, typer.Option("--strategy", metavar="NAME", help="Entry of [equity.strategies] to run in both.")
+    ] = "baseline",
+    report: ReportOption = None,
+    snapshot: SnapshotOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show how far two universes differ, and what the difference is worth in a backtest; nothing is stored.
+
+    Differences are OTHER less ONE. A bare --set, such as --set top_n=30, means the strategy.
+
+    Example: kairos equity compare-universes main option_b --alpha ret_21d --report both.html
+    """
+    from kairos.equity.universe_comparison import compare
+
+    settings = settings_of(config, overrides, db, [strategy])
+    _check_report(report)
+    with console.progress("Comparing"):
+        found = compare(
+            Path(settings.data.db),
+            one,
+            other,
+            alpha=alpha,
+            settings=settings,
+            lower_is_better=lower_is_better,
+            strategy=strategy,
+            snapshot=snapshot,
+        )
+    if json:
+        console.emit_json(found.as_dict())
+    else:
+        _print_comparison(found)
+    if report is not None:
+        from kairos.equity.universe_page import universe_page
+
+        flags = ["--lower-is-better"] if lower_is_better else []
+        words = ["equity", "compare-universes", one, other, "--alpha", alpha, *flags, "--strategy", strategy]
+        universe_page(found, " ".join(words)).write(report)
+        console.note(f"report: {report}")
+
+
 @app.command()
 def backtest(
     strategies: Annotated[
@@ -281,13 +334,11 @@ def signals(
     if report is not None:
         command = _command(
             "equity signals",
-            [("--alpha", a) for a in alpha],
-            [
-                ("--horizon", horizon),
-                ("--lag", lag),
-                ("--namespace", namespace if namespace != "main" else None),
-            ],
-            lower_is_better,
+            *(("--alpha", column) for column in alpha),
+            ("--lower-is-better", lower_is_better),
+            ("--horizon", horizon),
+            ("--lag", lag),
+            ("--namespace", namespace if namespace != "main" else None),
         )
         signal_page(signal_sheet(found, command)).write(report)
         console.note(f"report: {report}")
@@ -386,6 +437,35 @@ def _print_headlines(found: "Sequence[tuple[BacktestResult, Run]]") -> None:
         console.note(f"{result.strategy.name}: {result.dates[0]} to {result.dates[-1]}, run {run.id}")
 
 
+def _print_comparison(found: "UniverseComparison") -> None:
+    from kairos.equity.universe_comparison import LABELS
+
+    means = found.overlap.means()
+    parts = found.only_one + found.both, found.only_other + found.both
+    groups = *parts, found.both, found.only_one, found.only_other
+    console.table(
+        ["", found.one, found.other, "both", f"only {found.one}", f"only {found.other}"],
+        [
+            ["members a session", *(means[n] for n in ("one", "other", "both", "only_one", "only_other"))],
+            ["names ever a member", *(names.ever for names in groups)],
+            ["delisted later", *(names.delisted for names in groups)],
+            ["bankrupt, liquidated or expelled", *(names.failed for names in groups)],
+        ],
+    )
+    console.say("")
+    console.table(
+        ["", found.one, found.other, "difference"],
+        [[LABELS[name], *values] for name, values in found.headline().items()],
+    )
+    console.say("")
+    console.say(f"{means['shared']:.1%} of the names of a session are in both. {found.verdict}")
+    sessions = found.overlap.dates
+    days = found.results[0].dates
+    console.note(f"members: {sessions[0]} to {sessions[-1]}; backtest: {days[0]} to {days[-1]}")
+    for line in found.warnings:
+        console.note(line)
+
+
 def _write_sheets(found: "Sequence[tuple[BacktestResult, Run]]", report: Path) -> None:
     """One file a strategy: the given name, and with several strategies the strategy behind it."""
     from kairos.equity.sheets import tear_sheet
@@ -401,16 +481,17 @@ def _write_sheets(found: "Sequence[tuple[BacktestResult, Run]]", report: Path) -
         console.note(f"report: {name}")
 
 
-def _command(
-    verb: str, required: "Sequence[tuple[str, object]]", options: "Sequence[tuple[str, object]]", lower: bool
-) -> str:
-    """Write a command as it was called."""
+def _command(verb: str, *options: "tuple[str, object]") -> str:
+    """Write a command as it was called; an option without a value is left out, a flag stands alone."""
     import shlex
 
-    given = [
-        word for flag, value in (*required, *options) if value is not None for word in (flag, str(value))
-    ]
-    return shlex.join([*verb.split(), *given, *(["--lower-is-better"] if lower else [])])
+    words = verb.split()
+    for option, value in options:
+        if value is True:
+            words.append(option)
+        elif value is not None and value is not False:
+            words += [option, str(value)]
+    return shlex.join(words)
 
 
 def _check_report(report: Path | None) -> None:

@@ -303,7 +303,7 @@ def _start(
 def feature_parts(context: Context, declaration: FeatureTable, params: Params) -> Iterator[pa.Table]:
     """Compute a feature table and cut it into the parts of the price base."""
     panels = context.panels(PRICES)
-    inputs, frame = panels.inputs(declaration), panels.frame
+    inputs, frame = panels.inputs((*declaration.inputs, *declaration.optional)), panels.frame
     if declaration.scope is Scope.TICKER:
         made = _in_blocks(declaration, params, inputs, context.settings.run.threads)
     else:

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kairos.equity.declare import FeatureTable
 from kairos.equity.frame import (
     Array,
     Frame,
     Inputs,
     Ints,
     Mask,
+    Outcomes,
     SomeRows,
     build_frame,
     dates,
@@ -28,7 +28,6 @@ from kairos.equity.frame import (
     numbers,
     rows_of,
 )
-from kairos.equity.outcome import Outcomes
 from kairos.equity.vendor import TABLES
 from kairos.errors import InputError, WorkError
 from kairos.settings import Settings
@@ -220,13 +219,13 @@ class Panels:
         panel = self._loaded[name]
         return self._load(name) if panel is None else panel
 
-    def inputs(self, declaration: FeatureTable) -> Inputs:
-        """The declared inputs of a feature table."""
+    def inputs(self, names: tuple[str, ...]) -> Inputs:
+        """What the ``compute`` of a feature table with these inputs sees."""
         settings = self.context.settings.equity
         return Inputs(
             frame=self.frame,
             load=self.get,
-            names=(*declaration.inputs, *declaration.optional),
+            names=names,
             coverage=settings.windows.coverage,
             max_gap=settings.listing.max_gap,
             load_outcomes=lambda: self.outcomes,

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kairos.equity.outcome import Outcomes
 from kairos.panel import Rolling
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -132,6 +131,32 @@ class Frame:
         """(T, N) True from the given absolute session of each listing on."""
         mask: Mask = (self.numbers[None, :] >= number[:, None]).T
         return mask
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """How each listing of a frame ended.
+
+    Attributes
+    ----------
+    last : (N,) int
+        Absolute session of the last price.
+    ended : (N,) bool
+        False where the listing is still alive when the data end.
+    settled : (N,) int
+        Absolute session on which a holder is paid out; meaningless where not ended.
+    payout : (N,) float
+        Return on top of the last price; 0 where not ended.
+    """
+
+    last: Ints
+    ended: np.ndarray[Any, np.dtype[np.bool_]]
+    settled: Ints
+    payout: np.ndarray[Any, np.dtype[np.float64]]
+
+    def block(self, lo: int, hi: int) -> Outcomes:
+        """Of the listings lo..hi."""
+        return Outcomes(self.last[lo:hi], self.ended[lo:hi], self.settled[lo:hi], self.payout[lo:hi])
 
 
 def build_frame(

@@ -6,41 +6,10 @@ use it; no feature and no decision does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
+from kairos.equity.frame import Array, Frame, Mask, Outcomes
 from kairos.panel import last_valid
-
-if TYPE_CHECKING:
-    from kairos.equity.frame import Array, Frame, Ints, Mask
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """How each listing of a frame ended.
-
-    Attributes
-    ----------
-    last : (N,) int
-        Absolute session of the last price.
-    ended : (N,) bool
-        False where the listing is still alive when the data end.
-    settled : (N,) int
-        Absolute session on which a holder is paid out; meaningless where not ended.
-    payout : (N,) float
-        Return on top of the last price; 0 where not ended.
-    """
-
-    last: Ints
-    ended: np.ndarray[Any, np.dtype[np.bool_]]
-    settled: Ints
-    payout: np.ndarray[Any, np.dtype[np.float64]]
-
-    def block(self, lo: int, hi: int) -> Outcomes:
-        """Of the listings lo..hi."""
-        return Outcomes(self.last[lo:hi], self.ended[lo:hi], self.settled[lo:hi], self.payout[lo:hi])
 
 
 def value_path(

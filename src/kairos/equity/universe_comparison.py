@@ -16,6 +16,7 @@ from kairos.equity.backtest.simulate import SESSIONS_PER_YEAR
 from kairos.equity.columns import resolve
 from kairos.equity.context import PRICES, RAW, Context, open_store
 from kairos.equity.frame import Array, Ints, dates
+from kairos.equity.tables.listings import UNKNOWN
 from kairos.errors import InputError
 from kairos.evaluation.growth import annual_return
 from kairos.evaluation.significance import MeanTest, mean_test
@@ -29,6 +30,21 @@ NEEDED = ("sessions", "listings", "universe", PRICES)
 FAILURES = ("bankruptcyliquidation", "regulatorydelisting")
 """The vendor's words for an end that nobody chose."""
 
+LABELS = {
+    "annual_return": "Annual return",
+    "sharpe": "Sharpe ratio",
+    "sharpe_se": "Sharpe ratio, standard error",
+    "volatility": "Volatility",
+    "max_drawdown": "Max drawdown",
+    "benchmark_return": "Annual return of the benchmark",
+    "active_return": "Active return a year",
+    "information_ratio": "Information ratio",
+    "turnover": "Turnover a year",
+    "cost_drag": "Trading cost a year",
+    "n_positions": "Names held",
+}
+"""What is compared of the two backtests, the most important first."""
+
 STILL_LISTED = "still listed"
 LUCK = 0.05
 """A difference with a larger p-value may be luck."""
@@ -36,12 +52,12 @@ LUCK = 0.05
 
 @dataclass(frozen=True)
 class Overlap:
-    """Members of two universes on every session on which at least one of them has any.
+    """Members of two universes, session by session.
 
     Attributes
     ----------
     dates : (T,) datetime64[D]
-        Sessions up to the earlier end of the two.
+        Sessions of the common period on which at least one of them has members.
     one, other, both : (T,) int
         Members of the first universe, of the second, and of both at once.
     """
@@ -79,7 +95,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Names:
-    """Listings that were ever a member, by how they ended.
+    """Listings that were a member in the common period, by how they ended.
 
     Attributes
     ----------
@@ -100,9 +116,10 @@ class Names:
         return self.ever - self.ends.get(STILL_LISTED, 0)
 
     @property
-    def failed(self) -> int:
-        """Those that ended by bankruptcy, liquidation or the regulator."""
-        return sum(self.ends.get(reason, 0) for reason in FAILURES)
+    def failed(self) -> int | None:
+        """Those that ended by bankruptcy, liquidation or the regulator; None when no reason is known."""
+        known = self.delisted - self.ends.get(UNKNOWN, 0)
+        return sum(self.ends.get(reason, 0) for reason in FAILURES) if known or not self.delisted else None
 
     def __add__(self, more: Names) -> Names:
         """Both sets of names together."""
@@ -121,7 +138,7 @@ class UniverseComparison:
     overlap : Overlap
         Members session by session.
     both, only_one, only_other : Names
-        Listings that were ever a member of both, or of one alone.
+        Listings that were a member of both (not always on the same session), or of one alone.
     results : (BacktestResult, BacktestResult)
         The strategy in each namespace, over the same sessions.
     difference : MeanTest
@@ -148,15 +165,8 @@ class UniverseComparison:
 
     def headline(self) -> dict[str, tuple[float, float, float]]:
         """Numbers of the strategy in `one`, in `other`, and other less one."""
-        pairs = {}
-        own, its = (result.performance for result in self.results)
-        for name in ("annual_return", "sharpe", "sharpe_se", "volatility", "max_drawdown"):
-            pairs[name] = getattr(own, name), getattr(its, name)
-        own_bench, its_bench = (annual_return(result.bench, SESSIONS_PER_YEAR) for result in self.results)
-        pairs["benchmark_return"] = own_bench, its_bench
-        for name in ("active_return", "information_ratio", "turnover", "cost_drag", "n_positions"):
-            pairs[name] = getattr(own, name), getattr(its, name)
-        return {name: (a, b, b - a) for name, (a, b) in pairs.items()}
+        one, other = map(_numbers, self.results)
+        return {name: (one[name], other[name], other[name] - one[name]) for name in LABELS}
 
     @property
     def verdict(self) -> str:
@@ -168,8 +178,8 @@ class UniverseComparison:
             return f"{test.n} sessions are too few to tell the difference from luck."
         means = "more than luck explains" if test.p < LUCK else "not to be told from luck"
         return (
-            f"{self.other} earned {test.mean * year:+.2%} a year against {self.one} (95% interval "
-            f"{test.low * year:+.2%} to {test.high * year:+.2%}, t = {test.t:.2f}): {means}."
+            f"{self.other} earned {test.mean * year:+.1%} a year against {self.one} (95% interval "
+            f"{test.low * year:+.1%} to {test.high * year:+.1%}, t = {test.t:.2f}): {means}."
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -215,9 +225,9 @@ def compare(
 ) -> UniverseComparison:
     """Compare the universes of two namespaces, and a strategy in both. Nothing is stored.
 
-    Both are looked at up to the earlier of their last sessions. The strategy decides in both on the same
-    sessions, from the first on which it holds a name in both. How a listing ended is known only afterwards;
-    here it explains the past, and no decision sees it.
+    Members are compared from the later of the two first sessions with members to the earlier end. The
+    strategy decides in both on the same sessions, from the first on which it holds a name in both. How a
+    listing ended is known only afterwards; here it explains the past, and no decision sees it.
 
     Parameters
     ----------
@@ -235,8 +245,8 @@ def compare(
     Raises
     ------
     InputError
-        The namespaces are the same, one has no universe, their sessions differ, or the backtest can't be
-        made in one of them.
+        The namespaces are the same, one has no universe, their sessions differ or have no period in common,
+        or the backtest can't be made in one of them.
     """
     if one == other:
         raise InputError(f"{one} and {other} are the same universe; name two namespaces")
@@ -246,12 +256,13 @@ def compare(
         _check(published, name)
     contexts = Context(published, settings, one), Context(published, settings, other)
     until = _common_end(*contexts)
+    period = _common_begin(published, one, other, until), until
     results = _results(contexts, rules, alpha, lower_is_better, until)
-    both, only_one, only_other = _names(published, one, other, until)
+    both, only_one, only_other = _names(published, one, other, period)
     return UniverseComparison(
         one=one,
         other=other,
-        overlap=_overlap(published, one, other, until),
+        overlap=_overlap(published, one, other, period),
         both=both,
         only_one=only_one,
         only_other=only_other,
@@ -271,6 +282,11 @@ def _check(snapshot: Snapshot, namespace: str) -> None:
         )
 
 
+def _numbers(result: BacktestResult) -> dict[str, Any]:
+    benchmark = annual_return(result.bench, SESSIONS_PER_YEAR)
+    return {**result.performance.as_dict(), "benchmark_return": benchmark}
+
+
 def _common_end(one: Context, other: Context) -> dt.date:
     """The earlier of the two last sessions; up to there both must have the same ones."""
     until = min(one.sessions[-1], other.sessions[-1])
@@ -282,6 +298,17 @@ def _common_end(one: Context, other: Context) -> dt.date:
             f"is {odd[0]}: build both from the same data with `kairos equity build --into NAME`"
         )
     day: dt.date = until.item()
+    return day
+
+
+def _common_begin(snapshot: Snapshot, one: str, other: str, until: dt.date) -> dt.date:
+    """The later of the two first sessions with members: before it a universe is only warming up."""
+    first = [f"(SELECT min(date) FROM {quote(name)}.universe)" for name in (one, other)]
+    with snapshot.connect() as con:
+        ((begin,),) = con.sql(f"SELECT greatest({first[0]}, {first[1]})").fetchall()
+    if begin > until:
+        raise InputError(f"{one} and {other} have no session in common: one begins on {begin}, after {until}")
+    day: dt.date = begin
     return day
 
 
@@ -314,29 +341,32 @@ def _first_decision(result: BacktestResult) -> dt.date:
     return day
 
 
-def _overlap(snapshot: Snapshot, one: str, other: str, until: dt.date) -> Overlap:
+def _overlap(snapshot: Snapshot, one: str, other: str, period: tuple[dt.date, dt.date]) -> Overlap:
     with snapshot.connect() as con:
         rows = con.sql(
             f"""
             SELECT date, count(o.ticker) AS one, count(t.ticker) AS other,
                    count(*) FILTER (o.ticker IS NOT NULL AND t.ticker IS NOT NULL) AS both
             FROM {quote(one)}.universe o FULL JOIN {quote(other)}.universe t USING (ticker, date)
-            WHERE date <= $until GROUP BY date ORDER BY date
+            WHERE date BETWEEN $begin AND $end GROUP BY date ORDER BY date
             """,
-            params={"until": until},
+            params=dict(zip(("begin", "end"), period, strict=True)),
         ).to_arrow_table()
     counts = {name: rows[name].to_numpy().astype(np.int64) for name in ("one", "other", "both")}
     return Overlap(dates=dates(rows["date"]), **counts)
 
 
-def _names(snapshot: Snapshot, one: str, other: str, until: dt.date) -> tuple[Names, Names, Names]:
-    """Listings that were ever a member of both, of `one` alone and of `other` alone."""
+def _names(
+    snapshot: Snapshot, one: str, other: str, period: tuple[dt.date, dt.date]
+) -> tuple[Names, Names, Names]:
+    """Listings that were a member of both, of `one` alone and of `other` alone."""
 
     def ever(namespace: str) -> str:
         space = quote(namespace)
         return (
-            f"SELECT DISTINCT l.ticker, l.listing, l.reason FROM {space}.universe u JOIN {space}.listings l "
-            "ON u.ticker = l.ticker AND u.date BETWEEN l.first AND l.last WHERE u.date <= $until"
+            f"SELECT DISTINCT l.ticker, l.listing, l.reason FROM {space}.universe u "
+            f"JOIN {space}.listings l ON u.ticker = l.ticker AND u.date BETWEEN l.first AND l.last "
+            "WHERE u.date BETWEEN $begin AND $end"
         )
 
     with snapshot.connect() as con:
@@ -347,7 +377,7 @@ def _names(snapshot: Snapshot, one: str, other: str, until: dt.date) -> tuple[Na
                    coalesce(o.reason, t.reason, $still), count(*)
             FROM o FULL JOIN t USING (ticker, listing) GROUP BY ALL ORDER BY ALL
             """,
-            params={"until": until, "still": STILL_LISTED},
+            params={"begin": period[0], "end": period[1], "still": STILL_LISTED},
         ).fetchall()
     both, only_one, only_other = (
         Names({reason: n for in_one, in_other, reason, n in rows if (in_one, in_other) == where})
@@ -381,6 +411,8 @@ def _of_the_modes(names: tuple[str, str], results: tuple[BacktestResult, Backtes
             )
         if mode == "point_in_time" and not result.facts.get("size_rule"):
             found.append(f"The size rule of {name} was dropped because the table daily is missing.")
+    if not results[0].facts.get("actions", True):
+        found.append("No corporate actions are loaded: delistings have no reason and pay out the last price.")
     if results[0].strategy.backtest.volatility.estimate == "full_sample":
         found.append("Look-ahead: the volatility target uses the volatility of the whole sample.")
     return [*found, *results[0].facts["data_warnings"]]

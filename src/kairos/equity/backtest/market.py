@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kairos.equity.context import PRICES, Context
-from kairos.equity.frame import Array, Frame, Mask
-from kairos.equity.outcome import Outcomes, value_path
+from kairos.equity.frame import Array, Frame, Mask, Outcomes
+from kairos.equity.outcome import value_path
 
 
 @dataclass(frozen=True)
