@@ -71,22 +71,25 @@ WINDOWS = ",\n".join(
     ]
 )
 
-SERIES = f"""
-CREATE TEMP TABLE series AS
+DENSE = """
+CREATE TEMP TABLE dense AS  -- a row for each session of a listing: a window of rows is a window of sessions
 WITH spans AS (
     SELECT row_number() OVER (ORDER BY l.ticker, listing)::INTEGER AS id, l.ticker, first_session, last_session,
            p.closeadj * (1 + coalesce(payout, 0)) AS paid
-    FROM listings l JOIN sep_base_academic p ON p.ticker = l.ticker AND p.date = l."last"),
-dense AS (  -- one row for each session of a listing: a window of rows is a window of sessions
-    SELECT id, ticker, s.date, s.session, session - first_session + 1 AS age, last_session, paid,
-           (SELECT max(session) FROM sessions) AS final,
-           open, high, low, close, volume, closeadj, p.date IS NOT NULL AS stored,
-           u.price IS NOT NULL AS member, d.marketcap
-    FROM spans JOIN sessions s ON s.session BETWEEN first_session AND last_session
-    LEFT JOIN sep_base_academic p USING (ticker, date)
-    LEFT JOIN universe u USING (ticker, date)
-    LEFT JOIN daily d USING (ticker, date)),
-lagged AS (
+    FROM listings l JOIN sep_base_academic p ON p.ticker = l.ticker AND p.date = l."last")
+SELECT id, ticker, s.date, session, session - first_session + 1 AS age, last_session, paid,
+       (SELECT max(session) FROM sessions) AS final, p.date IS NOT NULL AS stored,
+       open, high, low, close, volume, closeadj, u.price IS NOT NULL AS member, d.marketcap
+FROM spans JOIN sessions s ON s.session BETWEEN first_session AND last_session
+LEFT JOIN sep_base_academic p USING (ticker, date)
+LEFT JOIN universe u USING (ticker, date)
+LEFT JOIN daily d USING (ticker, date)
+ORDER BY id, session
+"""
+
+SERIES = f"""
+CREATE TEMP TABLE series AS
+WITH lagged AS (
     SELECT *, closeadj / lag(closeadj) OVER w - 1 AS r, lag(close) OVER w AS c1, lag(volume) OVER w AS v1,
            lag(member) OVER w AS member1, count(close) OVER past AS n
     FROM dense {WINDOWS}),
@@ -134,15 +137,41 @@ def z(x: str) -> str:
              WHEN std_{x} > 0 THEN ({x} - mean_{x}) / std_{x} ELSE 0 END"""
 
 
-DRAWDOWNS = {
-    "lists": ", ".join(
-        f"""CASE WHEN age >= {n} AND count(closeadj) OVER w{n} >= {need(n)} THEN
-            list_reduce(list({{'peak': closeadj, 'fall': 0.0::DOUBLE}}) FILTER (closeadj IS NOT NULL) OVER w{n},
-                lambda s, p: {{'peak': greatest(s.peak, p.peak),
-                               'fall': least(s.fall, p.peak / greatest(s.peak, p.peak) - 1)}}).fall END AS dd{n}"""
-        for n in (63, 252)
-    )
-}
+def fold(n: int) -> str:
+    """Deepest fall in a window as the fold of a list: the plain way, n steps a row."""
+    return f"""CASE WHEN age >= {n} AND count(closeadj) OVER w{n} >= {need(n)} THEN
+        list_reduce(list({{'peak': closeadj, 'fall': 0.0::DOUBLE}}) FILTER (closeadj IS NOT NULL) OVER w{n},
+            lambda s, p: {{'peak': greatest(s.peak, p.peak),
+                           'fall': least(s.fall, p.peak / greatest(s.peak, p.peak) - 1)}}).fall
+        END AS max_drawdown_{n}d"""
+
+
+def doubling() -> str:
+    """Deepest fall from (highest, lowest, deepest fall) of two adjacent windows: seven lags, what a puzzler finds."""
+    steps = [
+        """one AS (
+            SELECT id, session, age, ticker, date, stored, closeadj,
+                   {'hi': closeadj, 'lo': closeadj, 'fall': closeadj - closeadj} AS today, today AS of_1
+            FROM series)"""
+    ]
+    before = "one"
+    for n in (1, 3, 7, 15, 31):
+        joined = f"joined(lag(of_{n}, {n + 1}) OVER w, joined(lag(of_{n}) OVER w, today))"
+        steps.append(f"to_{2 * n + 1} AS (SELECT *, {joined} AS of_{2 * n + 1} FROM {before} {WINDOWS})")
+        before = f"to_{2 * n + 1}"
+    for n in (63, 126):
+        joined = f"joined(lag(of_{n}, {n}) OVER w, of_{n})"
+        steps.append(f"to_{2 * n} AS (SELECT *, {joined} AS of_{2 * n} FROM {before} {WINDOWS})")
+        before = f"to_{2 * n}"
+    valid = {n: f"age >= {n} AND count(closeadj) OVER w{n} >= {need(n)}" for n in (63, 252)}
+    falls = ", ".join(f"CASE WHEN {valid[n]} THEN of_{n}.fall END AS max_drawdown_{n}d" for n in valid)
+    return f"WITH {', '.join(steps)} SELECT ticker, date, stored, {falls} FROM to_252 {WINDOWS}"
+
+
+JOINED = """
+CREATE TEMP MACRO joined(a, b) AS {  -- a: the older window, b: the newer; a missing one counts for nothing
+    'hi': greatest(a.hi, b.hi), 'lo': least(a.lo, b.lo), 'fall': least(a.fall, b.fall, b.lo / a.hi - 1)}
+"""
 
 TABLES = {
     "feat_price_action": f"""
@@ -168,12 +197,10 @@ TABLES = {
             SELECT ticker, date, stored, close, r, {over("avg", "close", 21)} AS mean,
                    {over("stddev_samp", "close", 21)} AS std, {over("stddev_samp", "r", 21)} AS vol_21d,
                    {over("skewness", "r", 63)} AS skew_63d, {over("kurtosis", "r", 63)} AS kurt_63d,
-                   {over("max", "close", 21)} AS rolling_max_21d, {over("max", "high", 252)} AS high_252,
-                   {DRAWDOWNS["lists"]}
+                   {over("max", "close", 21)} AS rolling_max_21d, {over("max", "high", 252)} AS high_252
             FROM series {WINDOWS})
         SELECT *, (close - mean) / nullif(std, 0) AS close_zscore_21d,
                r / nullif(vol_21d, 0) AS ret_1d_zscore_21d,
-               dd63 AS max_drawdown_63d, dd252 AS max_drawdown_252d,
                close / nullif(high_252, 0) - 1 AS dist_52w_high, (close_zscore_21d < -2)::INTEGER AS mean_reversion_flag
         FROM moments""",
     "feat_price_shape": """
@@ -219,4 +246,181 @@ TABLES = {
         SELECT ticker, date, stored, {forward(1)} AS ret_1d_f, {forward(5)} AS ret_5d_f, {forward(21)} AS ret_21d_f,
                (ret_5d_f > 0)::INTEGER AS label_5d_up
         FROM series {WINDOWS}""",
+    "feat_stat, drawdowns by lists": f"SELECT ticker, date, stored, {fold(63)}, {fold(252)} FROM series {WINDOWS}",
+    "feat_stat, drawdowns by doubling": doubling(),
 }
+
+
+Clock = Callable[[], float]
+
+
+def cpu() -> float:
+    """CPU seconds of this process and its finished children."""
+    return sum(
+        use.ru_utime + use.ru_stime
+        for use in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def duckdb_features(con: duckdb.DuckDBPyConnection, out: Path) -> dict[str, float]:
+    """CPU seconds of each statement: the series that all tables share, then the tables, written as Parquet.
+
+    `con` holds the base tables of the sample. One statement a table, as somebody would who wants nine tables.
+    """
+    con.execute(JOINED)
+    began = cpu()
+    con.execute(DENSE)
+    con.execute(SERIES)
+    spent = {"series": cpu() - began}
+    for name, sql in TABLES.items():
+        declared = {c.name: c.dtype for c in FEATURES[name.partition(",")[0]]}
+        found = [row[0] for row in con.execute(f"DESCRIBE {sql}").fetchall() if row[0] in declared]
+        columns = ", ".join(f"{column}::{declared[column]} AS {column}" for column in found)
+        began = cpu()
+        con.execute(
+            f"COPY (SELECT ticker, date, {columns} FROM ({sql}) WHERE stored) TO '{out / name}.parquet' (FORMAT parquet)"
+        )
+        spent[name] = cpu() - began
+    con.execute("DROP TABLE series; DROP TABLE dense; DROP MACRO joined")
+    return spent
+
+
+# pandas ------------------------------------------------------------------------------------------------
+
+
+def pandas_features(frame: pd.DataFrame, out: Path) -> dict[str, float]:
+    """CPU seconds of each table, written as Parquet; `frame` is the table `dense` of the SQL, made beforehand."""
+    began = cpu()
+    ids, age, session = frame["id"], frame["age"], frame["session"]
+    o, h, low, c = frame["open"], frame["high"], frame["low"], frame["close"]
+    volume, total = frame["volume"], frame["closeadj"]
+
+    def by(x: pd.Series) -> Any:
+        return x.groupby(ids, sort=False)
+
+    def windows(x: pd.Series, n: int, least: int) -> Any:
+        return by(x).rolling(n, min_periods=least)
+
+    def roll(x: pd.Series, n: int, statistic: str) -> pd.Series:
+        return getattr(windows(x, n, need(n)), statistic)().droplevel(0).where(age >= n)
+
+    def drawdown(n: int) -> pd.Series:
+        def deepest(p: np.ndarray[Any, Any]) -> float:
+            p = p[~np.isnan(p)]
+            return float((p / np.maximum.accumulate(p)).min() - 1.0)
+
+        return windows(total, n, need(n)).apply(deepest, raw=True).droplevel(0).where(age >= n)
+
+    def ratio(a: pd.Series, b: pd.Series) -> pd.Series:
+        return a / b.where(b != 0)
+
+    def flag(condition: pd.Series, *needs: pd.Series) -> pd.Series:
+        return condition.astype(float).where(np.logical_and.reduce([x.notna() for x in needs]))
+
+    def recursive(x: pd.Series, span: int) -> pd.Series:
+        return by(x).ewm(span=span, adjust=False, ignore_na=True).mean().droplevel(0).where(x.notna())
+
+    def z(x: pd.Series) -> pd.Series:
+        x = x.where(frame["member"])
+        of_date = x.groupby(session)
+        std = of_date.transform("std")
+        return ((x - of_date.transform("mean")) / std).where(std > 0, x * 0.0)
+
+    def highest_before(n: int) -> pd.Series:
+        return by(roll(h, n, "max")).shift()
+
+    def forward(k: int) -> pd.Series:
+        value = by(filled).shift(-k).where(session + k <= frame["last_session"], frame["paid"])
+        return (value / total - 1.0).where(session + k <= frame["final"])
+
+    r = total / by(total).shift() - 1.0
+    c1 = by(c).shift()
+    before = by(frame["member"]).shift(fill_value=False)
+    m = session.map(r[before].groupby(session[before]).mean())
+    filled = by(total).ffill(limit=10)
+    true_range = pd.concat([h - low, (h - c1).abs(), (low - c1).abs()], axis=1).max(axis=1, skipna=False)
+    dollars = c * volume
+    spent = {"series": cpu() - began}
+
+    def write(table: str, columns: dict[str, pd.Series], began: float) -> None:
+        made = pd.DataFrame({"ticker": frame["ticker"], "date": frame["date"], **columns})[frame["stored"]]
+        made.astype(dict.fromkeys(columns, "float32")).to_parquet(out / f"{table}.parquet", index=False)
+        spent[table] = cpu() - began
+
+    began = cpu()
+    price_action = {"ret_1d": r, **{f"ret_{k}d": total / by(filled).shift(k) - 1.0 for k in (5, 21)}}
+    price_action |= {"hl_ratio": ratio(h, low), "co_ratio": ratio(c, o), "true_range": true_range}
+    price_action["range_pct"] = ratio(h - low, o)
+    for n in (20, 55):
+        price_action[f"breakout_{n}"] = flag(c > highest_before(n), c, highest_before(n))
+    write("feat_price_action", price_action, began)
+
+    began = cpu()
+    trend = {f"sma_{n}": roll(c, n, "mean") for n in (5, 21, 50, 200)}
+    trend |= {f"ema_{n}": recursive(c, n) for n in (12, 26)}
+    trend["price_vs_sma_21"] = ratio(c - trend["sma_21"], trend["sma_21"])
+    trend["sma_21_slope"] = trend["sma_21"] - by(trend["sma_21"]).shift(5)
+    trend["sma_50_200_cross"] = np.sign(trend["sma_50"] - trend["sma_200"])
+    trend["macd"] = trend["ema_12"] - trend["ema_26"]
+    trend["macd_signal"] = recursive(trend["macd"], 9)
+    trend["macd_hist"] = trend["macd"] - trend["macd_signal"]
+    write("feat_trend", trend, began)
+
+    began = cpu()
+    vol = roll(r, 21, "std")
+    stat = {"close_zscore_21d": ratio(c - roll(c, 21, "mean"), roll(c, 21, "std")), "vol_21d": vol}
+    stat |= {"ret_1d_zscore_21d": ratio(r, vol), "rolling_max_21d": roll(c, 21, "max")}
+    stat |= {"skew_63d": roll(r, 63, "skew"), "kurt_63d": roll(r, 63, "kurt")}
+    stat["dist_52w_high"] = ratio(c, roll(h, 252, "max")) - 1.0
+    stat["mean_reversion_flag"] = flag(stat["close_zscore_21d"] < -2.0, stat["close_zscore_21d"])
+    write("feat_stat", stat, began)
+
+    began = cpu()
+    write("feat_stat, drawdowns", {f"max_drawdown_{n}d": drawdown(n) for n in (63, 252)}, began)
+
+    began = cpu()
+    top, bottom = pd.concat([o, c], axis=1).max(axis=1), pd.concat([o, c], axis=1).min(axis=1)
+    shape = {"body_size": (c - o).abs(), "upper_wick": h - top, "lower_wick": bottom - low}
+    shape |= {"candle_range": h - low, "body_pct_of_range": ratio(shape["body_size"], h - low)}
+    shape |= {f"{side}_wick_pct": ratio(shape[f"{side}_wick"], h - low) for side in ("upper", "lower")}
+    shape |= {"gap_open": o - c1, "gap_pct": ratio(o - c1, c1)}
+    write("feat_price_shape", shape, began)
+
+    began = cpu()
+    v1 = by(volume).shift()
+    activity = {"dollar_volume": dollars, "volume_pct_change_1d": ratio(volume - v1, v1)}
+    activity["vol_zscore_21d"] = ratio(volume - roll(volume, 21, "mean"), roll(volume, 21, "std"))
+    activity |= {f"ret_std_{n}d": roll(r, n, "std") for n in (5, 21)}
+    activity["atr_14d"] = roll(true_range, 14, "mean")
+    activity["amihud_21d"] = roll(ratio(r.abs(), dollars), 21, "mean")
+    write("feat_volume_volatility", activity, began)
+
+    began = cpu()
+    adv = {"dollar_volume": dollars, "adv_20": roll(dollars, 20, "mean")}
+    adv["adv_60"] = windows(dollars, 60, 40).mean().droplevel(0)
+    shares = by(by(frame["marketcap"] / c).shift()).ffill(limit=10)
+    adv["size_raw"] = np.log(shares * c * 1e6)
+    adv |= {"adv_z": z(np.log(adv["adv_20"].where(adv["adv_20"] > 0))), "size_z": z(adv["size_raw"])}
+    write("feat_adv", adv, began)
+
+    began = cpu()
+    sizing = {f"vol_{n}": roll(r, n, "std") for n in (21, 63)}
+    sizing["vol_blend"] = 0.5 * sizing["vol_21"] + 0.5 * sizing["vol_63"]
+    write("feat_vol_sizing", sizing, began)
+
+    began = cpu()
+    rm, mr = r.where(m.notna()), m.where(r.notna())
+    beta = {}
+    for n in (21, 63, 252):
+        cov = roll(rm * mr, n, "mean") - roll(rm, n, "mean") * roll(mr, n, "mean")
+        pairs = windows(rm, n, 1).count().droplevel(0)
+        beta[f"beta_{n}d"] = cov * pairs / (pairs - 1.0) / roll(mr, n, "var")
+    residual = roll(rm, 63, "var") - beta["beta_63d"] ** 2 * roll(mr, 63, "var")
+    beta["resid_vol_63d"] = np.sqrt(residual.clip(lower=0.0))
+    write("feat_beta", beta, began)
+
+    began = cpu()
+    targets = {f"ret_{k}d_f": forward(k) for k in (1, 5, 21)}
+    targets["label_5d_up"] = flag(targets["ret_5d_f"] > 0, targets["ret_5d_f"])
+    write("feat_targets", targets, began)
+    return spent

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +54,11 @@ def found(market: Built) -> UniverseComparison:
     return look(market)
 
 
+@pytest.fixture(scope="module")
+def earlier(market: Built) -> UniverseComparison:
+    return look(market, "earlier")
+
+
 def members(market: Built, namespace: str) -> dict[dt.date, set[str]]:
     """Tickers by session, from the stored rows."""
     days: dict[dt.date, set[str]] = {}
@@ -73,8 +77,11 @@ def common(market: Built, other: str) -> list[tuple[dt.date, set[str], set[str]]
 
 
 @pytest.mark.parametrize("other", ["option_b", "earlier"])
-def test_members_of_every_session(market: Built, other: str) -> None:
-    overlap, plain = look(market, other).overlap, common(market, other)
+def test_members_of_every_session(
+    market: Built, other: str, found: UniverseComparison, earlier: UniverseComparison
+) -> None:
+    overlap = (found if other == "option_b" else earlier).overlap
+    plain = common(market, other)
     assert overlap.dates.tolist() == [day for day, _, _ in plain]
     assert overlap.one.tolist() == [len(a) for _, a, _ in plain]
     assert overlap.other.tolist() == [len(b) for _, _, b in plain]
@@ -127,27 +134,29 @@ def plain_names(market: Built, other: str) -> dict[tuple[bool, bool], dict[str, 
 
 
 @pytest.mark.parametrize("other", ["option_b", "earlier"])
-def test_names_and_how_they_ended(market: Built, other: str) -> None:
-    result, plain = look(market, other), plain_names(market, other)
+def test_names_and_how_they_ended(
+    market: Built, other: str, found: UniverseComparison, earlier: UniverseComparison
+) -> None:
+    result, plain = found if other == "option_b" else earlier, plain_names(market, other)
     assert result.both.ends == plain[True, True]
     assert result.only_one.ends == plain.get((True, False), {})
     assert result.only_other.ends == plain.get((False, True), {})
 
 
 def test_only_the_point_in_time_universe_has_the_failures(found: UniverseComparison) -> None:
-    gone = found.only_one
+    gone, kept = found.only_one, found.both + found.only_other
     bad = [n for reason, n in gone.ends.items() if reason.startswith(("bankruptcy", "regulatory"))]
     assert gone.failed == sum(bad) > 0
     assert gone.delisted == gone.ever - gone.ends.get("still listed", 0) >= gone.failed
-    assert found.both.failed == 0
+    assert not {"bankruptcyliquidation", "regulatorydelisting"} & kept.ends.keys()
 
 
-def test_what_is_not_known_of_an_end_is_not_zero() -> None:
-    assert Names({"unknown": 3, "still listed": 2}).failed is None
-    assert Names({"unknown": 3, "acquisitionby": 1}).failed == 0
-    assert Names({"still listed": 2}).failed == 0
-    more = Names({"unknown": 3}) + Names({"unknown": 1, "bankruptcyliquidation": 2})
-    assert (more.ever, more.delisted, more.failed) == (6, 6, 2)
+def test_without_actions_a_failure_is_not_known_rather_than_none() -> None:
+    ends = {"unknown": 3, "still listed": 2}
+    assert Names(ends, told=False).failed is None
+    assert Names(ends, told=True).failed == 0
+    more = Names(ends, told=True) + Names({"unknown": 1, "bankruptcyliquidation": 2}, told=True)
+    assert (more.ever, more.delisted, more.failed) == (8, 6, 2)
 
 
 def stored(market: Built, namespace: str, start: dt.date | None = None) -> pa.Table:
@@ -159,13 +168,11 @@ def stored(market: Built, namespace: str, start: dt.date | None = None) -> pa.Ta
 
 
 def test_both_backtests_cover_the_same_sessions(market: Built, found: UniverseComparison) -> None:
-    alone = {space: stored(market, space)["date"][0].as_py() for space in ("main", "option_b")}
-    assert alone["option_b"] < alone["main"]  # the static list has members before sixty sessions are known
-    assert found.results[0].dates[0].item() == alone["main"]
-    decision = found.results[0].simulation.decisions[0]
-    start = found.results[0].simulation.market.frame.sessions[decision].item()
-    for space, result in zip(("main", "option_b"), found.results, strict=True):
-        rows = stored(market, space, start)
+    main_alone, alone = stored(market, "main"), stored(market, "option_b")
+    assert alone["date"][0].as_py() < main_alone["date"][0].as_py()  # a static list needs no sixty sessions
+    begin = found.results[0].simulation.decisions[0]
+    start = found.results[0].simulation.market.frame.sessions[begin].item()
+    for rows, result in zip((main_alone, stored(market, "option_b", start)), found.results, strict=True):
         assert rows["date"].to_pylist() == result.dates.tolist()
         assert rows["port_ret"].to_pylist() == result.ret.tolist()
         assert rows["bench_ret"].to_pylist() == result.bench.tolist()
@@ -199,8 +206,8 @@ def test_error_of_the_difference(found: UniverseComparison) -> None:
 @pytest.mark.parametrize(
     ("daily", "words"),
     [
-        (0.01 + 0.001 * np.sin(np.arange(200.0)), "option_b earned +252.0% a year against main"),
-        (0.01 + 0.001 * np.sin(np.arange(200.0)), "more than luck explains"),
+        (0.01 + np.tile([0.001, -0.001], 100), "option_b earned +252.0% a year against main"),
+        (0.01 + np.tile([0.001, -0.001], 100), "more than luck explains"),
         (np.sin(np.arange(201.0)), "not to be told from luck"),
         (np.zeros(200), "option_b earned the same as main on every session"),
         (np.array([0.01, 0.02, -0.01]), "3 sessions are too few"),
@@ -210,16 +217,16 @@ def test_verdict(found: UniverseComparison, daily: np.ndarray[Any, Any], words: 
     assert words in replace(found, difference=mean_test(daily, 5)).verdict
 
 
-def test_against_what_was_known_earlier_nothing_differs(market: Built) -> None:
+def test_against_what_was_known_earlier_nothing_differs(earlier: UniverseComparison) -> None:
     """A build as of a date ends there; the backtest of the whole is cut there too, and is the same."""
-    result = look(market, "earlier")
-    ends = {r.dates[-1] for r in result.results} | {result.overlap.dates[-1]}
+    ends = {result.dates[-1] for result in earlier.results} | {earlier.overlap.dates[-1]}
     assert ends == {np.datetime64(AS_OF)}
-    assert result.verdict == "earlier earned the same as main on every session."
-    assert result.only_one.ever == result.only_other.ever == 0
+    assert earlier.verdict == "earlier earned the same as main on every session."
+    assert earlier.only_one.ever == earlier.only_other.ever == 0
 
 
 def test_sign_strategy_and_dates_are_obeyed(market: Built, found: UniverseComparison) -> None:
+    before = Store(market.db).snapshot().id
     days = "equity.backtest.start=2016-06-01", "equity.backtest.end=2016-08-31"
     turned = look(market, "option_b", *days, lower_is_better=True, strategy="risk1")
     result = turned.results[0]
@@ -227,43 +234,37 @@ def test_sign_strategy_and_dates_are_obeyed(market: Built, found: UniverseCompar
     assert result.dates[-1].item() == dt.date(2016, 8, 31)
     assert (result.strategy.name, result.lower_is_better) == ("risk1", True)
     assert (found.results[0].strategy.name, found.results[0].lower_is_better) == ("baseline", False)
+    assert Store(market.db).snapshot().id == before  # nothing is stored
 
 
-def test_nothing_is_stored(market: Built) -> None:
-    before = Store(market.db).snapshot().id
-    look(market)
-    assert Store(market.db).snapshot().id == before
-
-
-def other_days(tmp_path: Path, change: Callable[[Market], None]) -> Built:
-    """A namespace built from older data than main: `change` makes the market's newer data."""
-    market = Market(tmp_path / "vendor", 80)
+def made_before(folder: Path, lacks: int) -> tuple[Built, Market]:
+    """A namespace built from older data than main, which had all sessions but one."""
+    market = Market(folder / "vendor", 80)
     for i in range(9):
         market.add(f"T{i}", walk(market, i))
-    rows, last = market.sep, market.days[-1]
-    market.sep = [row for row in rows if row[1] not in (market.days[50], last)]
-    made = market.build()
-    made.build(into="older")
+    rows = market.sep
+    market.sep = [row for row in rows if row[1] != market.days[lacks]]
+    tables = "feat_price_action", "feat_adv", "feat_vol_sizing", "feat_beta"
+    made = market.build("sessions")
+    made.build(*tables, into="older")
     market.sep = rows
-    change(market)
     ingest([market.write()], made.db, settings=made.settings)
-    made.build()
-    return made
+    made.build(*tables)
+    return made, market
 
 
 def test_older_data_are_a_warning(tmp_path: Path) -> None:
-    def without_the_hole(market: Market) -> None:
-        market.sep = [row for row in market.sep if row[1] != market.days[50]]
-
-    made = other_days(tmp_path, without_the_hole)
+    made, market = made_before(tmp_path, lacks=79)
     result = look(made, "older")
-    assert "main and older were made from different states of sep_base: part of" in result.warnings[0]
-    assert result.overlap.dates[-1].item() == result.results[0].dates[-1].item()
+    assert result.warnings[0].startswith("main and older were made from different states of sep_base: part")
+    assert result.both.failed is None  # no actions are loaded
+    assert result.overlap.dates[-1].item() == result.results[0].dates[-1].item() == market.days[78]
 
 
 def test_other_sessions_are_an_error(tmp_path: Path) -> None:
-    made = other_days(tmp_path, lambda _: None)
-    with pytest.raises(InputError, match="main and older differ in 1 sessions up to .*build both from the"):
+    made, market = made_before(tmp_path, lacks=50)
+    message = f"main and older differ in 1 sessions up to {market.days[79]}, the first is {market.days[50]}"
+    with pytest.raises(InputError, match=message):
         look(made, "older")
 
 
@@ -282,7 +283,7 @@ def test_namespaces_that_cannot_be_compared(market: Built, one: str, other: str,
 
 def test_an_earlier_snapshot_has_only_one(market: Built) -> None:
     first = min(Store(market.db).snapshots(), key=lambda snap: (len(snap.tables), snap.id))
-    with pytest.raises(InputError, match="namespace .* has no table"):
+    with pytest.raises(InputError, match=r"namespace .* has no table"):
         look(market, snapshot=first.id)
 
 

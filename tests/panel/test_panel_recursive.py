@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kairos.errors import InputError
-from kairos.panel import exponential, listed, warmup
+from kairos.panel import exponential, warmup
 
 
 @pytest.mark.parametrize("gap_aware", [False, True])
@@ -36,18 +34,6 @@ def test_a_constant_stays_exactly_the_constant() -> None:
     x = np.full((300, 1), 0.1)
     assert (exponential(x, 0.3) == 0.1).all()
     assert (exponential(x, 0.3, gap_aware=True) == 0.1).all()
-
-
-def test_a_new_listing_starts_anew() -> None:
-    x = np.array([1.0, 2.0, np.nan, np.nan, 8.0, 9.0])[:, None]
-    got = exponential(x, 0.5, restart=listed(x, max_gap=2) == 1)[:, 0]
-    np.testing.assert_array_equal(got, [1.0, 1.5, np.nan, np.nan, 8.0, 8.5])
-
-
-def test_a_restart_on_a_missing_value_seeds_with_the_next() -> None:
-    x = np.array([1.0, np.nan, 5.0])[:, None]
-    restart = np.array([False, True, False])[:, None]
-    np.testing.assert_array_equal(exponential(x, 0.5, restart=restart)[:, 0], [1.0, np.nan, 5.0])
 
 
 @settings(max_examples=40, deadline=None)
@@ -79,8 +65,3 @@ def test_errors_say_what_is_wrong(messy: np.ndarray) -> None:
             warmup(alpha)
     with pytest.raises(InputError, match="remaining weight"):
         warmup(0.3, 1.0)
-    with pytest.raises(InputError, match="restart must be boolean of the shape"):
-        exponential(messy, 0.3, restart=np.zeros((3, 3), dtype=bool))
-    not_boolean: Any = np.zeros(messy.shape)
-    with pytest.raises(InputError, match="float64"):
-        exponential(messy, 0.3, restart=not_boolean)

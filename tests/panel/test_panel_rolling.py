@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from kairos.errors import InputError
-from kairos.panel import Array, Rolling, arrays, lag, listed
+from kairos.panel import Array, Rolling, arrays, lag
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +161,7 @@ def test_a_slice_gives_the_bits_of_the_whole(
     x = np.exp(rng.normal(size=(rows, 3)) * rng.choice([1e-6, 1.0, 8.0]))
     x[rng.random(x.shape) < 0.2] = np.nan
     y = rng.normal(size=(rows, 3))
-    ages = listed(x, max_gap=4)
+    ages = np.arange(1.0, rows + 1)[:, None] - rng.integers(0, rows, size=3)
     lo = data.draw(st.integers(0, rows - 1), label="lo")
     hi = data.draw(st.integers(lo + 1, rows), label="hi")
     min_obs = data.draw(st.integers(1, window), label="min_obs")
@@ -242,10 +242,14 @@ def test_sums_of_integers_are_exact() -> None:
 
 
 def test_only_whole_windows_of_a_listing_count() -> None:
-    p = np.array([1.0, 2.0, 3.0, np.nan, np.nan, 6.0, 7.0, 8.0, 9.0])[:, None]
-    ages = listed(p, max_gap=2)
-    got = Rolling(3, 2, listed=ages).mean(p)[:, 0]
-    np.testing.assert_array_equal(got, [np.nan, np.nan, 2.0, 2.5, np.nan, np.nan, np.nan, 7.0, 8.0])
+    nan = np.nan
+    p = np.array([nan, nan, 3.0, 4.0, nan, 6.0, 7.0])[:, None]
+    np.testing.assert_array_equal(Rolling(3, 2).mean(p)[:, 0], [nan, nan, nan, 3.5, 3.5, 5.0, 6.5])
+    for unlisted in ([-1.0, 0.0], [nan, nan]):
+        ages = np.array([*unlisted, 1.0, 2.0, 3.0, 4.0, 5.0])[:, None]
+        got = every(Rolling(3, 2, listed=ages), p, p)
+        np.testing.assert_array_equal(got["mean"][:, 0], [nan, nan, nan, nan, 3.5, 5.0, 6.5])
+        assert all(np.isnan(values[:4]).all() for values in got.values())
 
 
 def test_min_obs_is_counted_in_observations_not_in_rows() -> None:

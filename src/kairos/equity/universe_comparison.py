@@ -16,7 +16,6 @@ from kairos.equity.backtest.simulate import SESSIONS_PER_YEAR
 from kairos.equity.columns import resolve
 from kairos.equity.context import PRICES, RAW, Context, open_store
 from kairos.equity.frame import Array, Ints, dates
-from kairos.equity.tables.listings import UNKNOWN
 from kairos.errors import InputError
 from kairos.evaluation.growth import annual_return
 from kairos.evaluation.significance import MeanTest, mean_test
@@ -46,6 +45,9 @@ LABELS = {
 """What is compared of the two backtests, the most important first."""
 
 STILL_LISTED = "still listed"
+ROUNDING = 1e-12
+"""Daily returns that differ by less are the same, summed over other numbers of columns."""
+
 LUCK = 0.05
 """A difference with a larger p-value may be luck."""
 
@@ -101,9 +103,12 @@ class Names:
     ----------
     ends : mapping of str to int
         Number by the reason in ``listings``; `STILL_LISTED` where they had not ended.
+    told : bool
+        False without the table ``actions``: then no reason is known.
     """
 
     ends: Mapping[str, int]
+    told: bool
 
     @property
     def ever(self) -> int:
@@ -117,14 +122,14 @@ class Names:
 
     @property
     def failed(self) -> int | None:
-        """Those that ended by bankruptcy, liquidation or the regulator; None when no reason is known."""
-        known = self.delisted - self.ends.get(UNKNOWN, 0)
-        return sum(self.ends.get(reason, 0) for reason in FAILURES) if known or not self.delisted else None
+        """Those of a known reason that failed or were expelled; None when no reason is known."""
+        return sum(self.ends.get(reason, 0) for reason in FAILURES) if self.told else None
 
     def __add__(self, more: Names) -> Names:
         """Both sets of names together."""
         reasons = dict.fromkeys([*self.ends, *more.ends])
-        return Names({reason: self.ends.get(reason, 0) + more.ends.get(reason, 0) for reason in reasons})
+        ends = {reason: self.ends.get(reason, 0) + more.ends.get(reason, 0) for reason in reasons}
+        return Names(ends, self.told)
 
 
 @dataclass(frozen=True)
@@ -172,7 +177,7 @@ class UniverseComparison:
     def verdict(self) -> str:
         """One sentence: whether the difference is more than luck."""
         test, year = self.difference, SESSIONS_PER_YEAR
-        if test.se == 0.0 and test.mean == 0.0:
+        if test.mean == 0.0 and test.se == 0.0:
             return f"{self.other} earned the same as {self.one} on every session."
         if np.isnan(test.p):
             return f"{test.n} sessions are too few to tell the difference from luck."
@@ -267,7 +272,7 @@ def compare(
         only_one=only_one,
         only_other=only_other,
         results=results,
-        difference=mean_test(results[1].ret - results[0].ret, rules.backtest.rebalance_every),
+        difference=mean_test(_difference(*results), rules.backtest.rebalance_every),
         warnings=(*_of_the_data(*contexts), *_of_the_modes((one, other), results)),
     )
 
@@ -335,6 +340,11 @@ def _results(
     return results[0], results[1]
 
 
+def _difference(one: BacktestResult, other: BacktestResult) -> Array:
+    daily: Array = other.ret - one.ret
+    return np.where(np.abs(daily) < ROUNDING, 0.0, daily)
+
+
 def _first_decision(result: BacktestResult) -> dt.date:
     run = result.simulation
     day: dt.date = run.market.frame.sessions[run.decisions[0]].item()
@@ -379,9 +389,10 @@ def _names(
             """,
             params={"begin": period[0], "end": period[1], "still": STILL_LISTED},
         ).fetchall()
+    told = ("main", "actions") in snapshot.tables
     both, only_one, only_other = (
-        Names({reason: n for in_one, in_other, reason, n in rows if (in_one, in_other) == where})
-        for where in ((True, True), (True, False), (False, True))
+        Names({reason: n for *sides, reason, n in rows if sides == where}, told)
+        for where in ([True, True], [True, False], [False, True])
     )
     return both, only_one, only_other
 

@@ -1,8 +1,13 @@
-"""Kernels on (date × ticker) arrays. No files, no finance words.
+"""Kernels on (session × column) arrays. No files, no finance words.
 
-**Panel.** A float64 NumPy array of the shape (T, N) = (sessions, tickers). Missing is NaN; an infinite
-value that comes in is missing, none goes out. Panels are Fortran-ordered: the history of one ticker is
+**Panel.** A float64 NumPy array of the shape (T, N) = (sessions, columns). Missing is NaN; an infinite
+value that comes in is missing, none goes out. Panels are Fortran-ordered: the history of one column is
 contiguous (``x.T`` is C-contiguous). Another order is copied on the way in; results are Fortran-ordered.
+
+**Columns.** A column may be any series: a listing, a factor, an index. A kernel takes all its rows for the
+past of one thing, so it is for the caller to see that a column never mixes two companies: a ticker that a
+second company takes over needs a second column. Columns don't influence each other, except in the functions
+that take ``members``: those work date by date, over the members of the date.
 
 **Sessions** have absolute numbers, 0 is the first of the calendar. A slice carries ``start``, the absolute
 number of its first row. A value computed on a slice that holds the history it needs is bit-equal to the
@@ -11,15 +16,11 @@ value computed on the whole. (Recursive averages need `warmup` instead of a fini
 **Time.** The value at row t uses rows ≤ t, and of row t only what is in the panel at t. What must be known
 a session earlier is passed through `lag`.
 
-**Tickers** don't influence each other, except in the functions that take ``members``: those work date by
-date, over the members of the date.
-
 * `Rolling`: mean, std, var, sum, min, max, rank, skew, kurt, drawdown, cov, corr, beta, residual_std
 * `exponential`, `warmup`: recursive averages
-* `lag`, `last_valid`, `returns`, `change`, `listed`, `listing_state`: the past of a ticker
+* `lag`, `last_valid`, `returns`, `change`: the past of a column
 * `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`,
   `quantile_of`: the cross-section of a date
-* `Grid`: labels, and the way between rows of a table and a panel
 """
 
 from kairos.panel.arrays import Array, Mask
@@ -36,15 +37,12 @@ from kairos.panel.cross import (
     winsorise,
     z,
 )
-from kairos.panel.grid import Grid
-from kairos.panel.lag import ListingState, change, lag, last_valid, listed, listing_state, returns
+from kairos.panel.lag import change, lag, last_valid, returns
 from kairos.panel.recursive import exponential, warmup
 from kairos.panel.rolling import Rolling
 
 __all__ = [
     "Array",
-    "Grid",
-    "ListingState",
     "Mask",
     "Rolling",
     "blend",
@@ -55,8 +53,6 @@ __all__ = [
     "group_mean",
     "lag",
     "last_valid",
-    "listed",
-    "listing_state",
     "mean_of",
     "neutralise",
     "quantile_of",

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
-Index = npt.NDArray[np.intp]
 
 _CELLS_PER_TASK = 200_000
 
@@ -25,17 +24,17 @@ def columns(x: npt.ArrayLike) -> Array:
     """Return the panel (T, N) as the C-contiguous (N, T) array that kernels read; no copy if x is Fortran."""
     panel = np.asarray(x, dtype=np.float64)
     if panel.ndim != 2:
-        raise InputError(f"a panel has the shape (sessions, tickers), this array has the shape {panel.shape}")
+        raise InputError(f"a panel has the shape (sessions, columns), this array has the shape {panel.shape}")
     return np.ascontiguousarray(panel.T)
 
 
-def mask_columns(mask: npt.NDArray[Any], shape: tuple[int, ...], name: str) -> Mask:
-    """Return a boolean panel of the shape (T, N) as the C-contiguous (N, T) array that kernels read."""
-    if mask.dtype != np.bool_ or mask.shape != shape:
+def member_columns(members: npt.NDArray[Any], shape: tuple[int, ...]) -> Mask:
+    """Return the boolean panel of the shape (T, N) as the C-contiguous (N, T) array that kernels read."""
+    if members.dtype != np.bool_ or members.shape != shape:
         raise InputError(
-            f"{name} must be boolean of the shape {shape}, it is {mask.dtype} of the shape {mask.shape}"
+            f"members must be boolean of the shape {shape}, it is {members.dtype} of the shape {members.shape}"
         )
-    return np.ascontiguousarray(mask.T)
+    return np.ascontiguousarray(members.T)
 
 
 def _cores() -> int:

@@ -1,9 +1,9 @@
-"""Statistics over the tickers of one date.
+"""Statistics over the columns of one date.
 
 Every function takes ``members``, a boolean panel (T, N), and uses the finite values of the members of each
 date; infinite values are missing. Results at non-members are NaN, a missing value stays NaN. One date never
 influences another, so a slice of dates gives the same bits as the whole. Sums run in the order of the
-columns: another order of the tickers may change the last bits.
+columns: another order of them may change the last bits.
 
 Where several apply, the order is `winsorise`, `z`, clip (`clipped_z` is the last two).
 """
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from kairos.errors import InputError
 from kairos.panel import kernels
-from kairos.panel.arrays import Array, Mask, columns, in_ranges, mask_columns
+from kairos.panel.arrays import Array, Mask, columns, in_ranges, member_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,7 @@ def clipped_z(x: Array, members: Mask, bound: float = 3.0) -> Array:
     if not bound > 0.0:
         raise InputError(f"z is clipped at a positive bound, not {bound}")
     mean, std = _moments(x, members)
-    xs, ms = columns(x), mask_columns(members, x.shape, "members")
+    xs, ms = columns(x), member_columns(members, x.shape)
     out = np.empty_like(xs)
     in_ranges(lambda lo, hi: kernels.standardise(xs, ms, mean, std, bound, out, lo, hi), xs.shape[1], xs.size)
     return out.T
@@ -159,7 +159,7 @@ def group_mean(x: Array, groups: npt.NDArray[np.integer], members: Mask) -> Arra
     >>> group_mean(x, np.array([0, 0, 1, -1]), np.ones((1, 4), dtype=bool)).tolist()
     [[2.0, 2.0, 10.0, nan]]
     """
-    xs, ms = columns(x), mask_columns(members, x.shape, "members")
+    xs, ms = columns(x), member_columns(members, x.shape)
     gs = _group_columns(groups, x.shape)
     number = int(gs.max(initial=-1)) + 1
     out = np.empty_like(xs)
@@ -295,14 +295,14 @@ def blend(
 
 
 def _moments(x: Array, members: Mask) -> tuple[Array, Array]:
-    xs, ms = columns(x), mask_columns(members, x.shape, "members")
+    xs, ms = columns(x), member_columns(members, x.shape)
     count, mean, std = np.empty((3, len(x)))
     in_ranges(lambda lo, hi: kernels.cross_moments(xs, ms, count, mean, std, lo, hi), xs.shape[1], xs.size)
     return mean, std
 
 
 def _inner(x: Array, y: Array) -> Array:
-    """Sum over tickers of x·y per date (T,), over the cells where both exist."""
+    """Sum over columns of x·y per date (T,), over the cells where both exist."""
     xs, ys = columns(x), columns(y)
     out = np.empty(len(x))
     in_ranges(lambda lo, hi: kernels.inner_products(xs, ys, out, lo, hi), xs.shape[1], xs.size)
@@ -311,12 +311,12 @@ def _inner(x: Array, y: Array) -> Array:
 
 def _member_values(x: Array, members: Mask) -> Array:
     """Return x as a C-contiguous copy (dates are contiguous) with NaN where no member has a finite value."""
-    mask_columns(members, x.shape, "members")
+    member_columns(members, x.shape)
     return np.ascontiguousarray(np.where(members & np.isfinite(x), x, np.nan))
 
 
 def _quantiles(values: Array, levels: tuple[float, ...]) -> list[Array]:
-    # One column more than tickers: then a panel without tickers has a (missing) value to point at.
+    # One column more than there are: then a panel without columns has a (missing) value to point at.
     ordered = np.full((len(values), values.shape[1] + 1), np.nan)
 
     def task(lo: int, hi: int) -> None:

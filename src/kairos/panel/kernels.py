@@ -7,7 +7,7 @@ and the part k+1.. of the block before (the *tail*, accumulated backwards, kept 
 with the pairwise formulas of Chan, Golub & LeVeque (1979) and Pébay (2008). Nothing is ever taken out of a
 sum, so nothing drifts, a past level leaves no trace, and the moments of a constant are exact.
 
-Cross-sectional kernels run over tickers in the order of the columns, and keep one sum per date.
+Cross-sectional kernels run over the columns in their order, and keep one sum per date.
 """
 
 from __future__ import annotations
@@ -343,14 +343,12 @@ def rank_in_window(
 
 
 @kernel
-def exponential(x: Array, restart: Mask, alpha: float, gap_aware: bool, out: Array, lo: int, hi: int) -> None:
-    """Recursive average; ``restart`` (empty: never) marks where the state is dropped."""
+def exponential(x: Array, alpha: float, gap_aware: bool, out: Array, lo: int, hi: int) -> None:
+    """Recursive average, seeded with the first value."""
     for j in range(lo, hi):
         state = math.nan
         old = 1.0
         for t in range(x.shape[1]):
-            if restart.size and restart[j, t]:
-                state = math.nan
             old *= 1.0 - alpha
             value = x[j, t]
             out[j, t] = math.nan
@@ -366,35 +364,15 @@ def exponential(x: Array, restart: Mask, alpha: float, gap_aware: bool, out: Arr
 
 
 @kernel
-def last_valid(x: Array, listed: Array, within: int, out: Array, lo: int, hi: int) -> None:
-    """Last finite value, at most ``within`` rows old and inside the current listing (empty: any)."""
+def last_valid(x: Array, within: int, out: Array, lo: int, hi: int) -> None:
+    """Last finite value, at most ``within`` rows old."""
     for j in range(lo, hi):
         value, age = math.nan, 0
         for t in range(x.shape[1]):
             age += 1
             if math.isfinite(x[j, t]):
                 value, age = x[j, t], 0
-            known = age <= within and (listed.size == 0 or age < listed[j, t])
-            out[j, t] = value if known else math.nan
-
-
-@kernel
-def listing_age(
-    prices: Array, ended: Mask, max_gap: int, count: Array, gap: Array, out: Array, lo: int, hi: int
-) -> None:
-    """Sessions since the listing began; ``count`` and ``gap`` hold the state before, then after, the rows."""
-    for j in range(lo, hi):
-        for t in range(prices.shape[1]):
-            mark = ended.size > 0 and ended[j, t]
-            priced = math.isfinite(prices[j, t])
-            gap[j] = 0.0 if priced else gap[j] + 1.0
-            if not priced and (mark or gap[j] >= max_gap):
-                count[j] = 0.0
-            elif priced or count[j] > 0.0:
-                count[j] += 1.0
-            out[j, t] = count[j] if count[j] > 0.0 else math.nan
-            if mark:
-                count[j] = 0.0
+            out[j, t] = value if age <= within else math.nan
 
 
 # Cross-section --------------------------------------------------------------------------------------------
@@ -467,7 +445,7 @@ def group_means(
 
 @kernel
 def inner_products(x: Array, y: Array, out: Array, lo: int, hi: int) -> None:
-    """Sum over tickers of x·y per date, over the cells where both exist."""
+    """Sum over columns of x·y per date, over the cells where both exist."""
     out[lo:hi] = 0.0
     for j in range(x.shape[0]):
         for t in range(lo, hi):

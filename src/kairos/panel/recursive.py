@@ -8,13 +8,11 @@ import numpy as np
 
 from kairos.errors import InputError
 from kairos.panel import kernels
-from kairos.panel.arrays import Array, Mask, columns, in_ranges, mask_columns
-
-_NEVER = np.empty((0, 0), dtype=np.bool_)
+from kairos.panel.arrays import Array, columns, in_ranges
 
 
-def exponential(x: Array, alpha: float, *, gap_aware: bool = False, restart: Mask | None = None) -> Array:
-    """Exponential average sₜ = α·xₜ + (1 − α)·sₜ₋₁ of each ticker, seeded with its first value.
+def exponential(x: Array, alpha: float, *, gap_aware: bool = False) -> Array:
+    """Exponential average sₜ = α·xₜ + (1 − α)·sₜ₋₁ of each column, seeded with its first value.
 
     Where x is missing (or infinite) the result is NaN and the state is carried over unchanged. With
     ``gap_aware`` a gap of k missing values ages the state: its weight is (1 − α)^(k + 1), and both weights
@@ -31,13 +29,11 @@ def exponential(x: Array, alpha: float, *, gap_aware: bool = False, restart: Mas
         Weight of today's value, in (0, 1]; 2/(span + 1) for a span.
     gap_aware
         Age the state over gaps.
-    restart
-        (T, N) boolean, True where the state before that row is dropped: at a new listing, ``listed == 1``.
 
     Raises
     ------
     InputError
-        When alpha is not in (0, 1] or the shapes differ.
+        When alpha is not in (0, 1].
 
     Examples
     --------
@@ -47,16 +43,15 @@ def exponential(x: Array, alpha: float, *, gap_aware: bool = False, restart: Mas
     """
     _check(alpha)
     xs = columns(x)
-    marks = _NEVER if restart is None else mask_columns(restart, x.shape, "restart")
     out = np.empty_like(xs)
-    in_ranges(lambda lo, hi: kernels.exponential(xs, marks, alpha, gap_aware, out, lo, hi), len(xs), xs.size)
+    in_ranges(lambda lo, hi: kernels.exponential(xs, alpha, gap_aware, out, lo, hi), len(xs), xs.size)
     return out.T
 
 
 def warmup(alpha: float, weight: float = 1e-9) -> int:
     """Return the number of values after which the seed's weight (1 − α)ⁿ is below ``weight``.
 
-    Counted in values of the ticker: gaps come on top, unless the average is gap-aware.
+    Counted in values of the column: gaps come on top, unless the average is gap-aware.
 
     Raises
     ------

@@ -26,7 +26,7 @@ class Rolling:
 
     * at least ``min_obs`` observations exist (and as many as the statistic needs: 2 for a dispersion,
       3 for ``skew``, 4 for ``kurt``; two-sample statistics count pairs), and
-    * the ticker has been listed for ``window`` sessions, where ``listed`` is given, and
+    * the column has been listed for ``window`` sessions, where ``listed`` is given, and
     * the window lies inside the array, when the array is a slice (``start`` > 0).
 
     Without ``listed`` the windows of the first sessions of the store (``start`` = 0) are short ones, and
@@ -35,19 +35,19 @@ class Rolling:
     **Slice and whole.** A value does not depend on the rows before its window, to the last bit, provided
     ``start`` is right; in a slice the first window − 1 rows are NaN. So on rows lo..hi one computes on the
     slice that begins at lo − window + 1 (or at 0) and keeps what is from lo on. A value does not depend on
-    other tickers either. The cost of a cell does not grow with the window, except for ``rank``.
+    other columns either. The cost of a cell does not grow with the window, except for ``rank``.
 
     Parameters
     ----------
     window
-        Length in sessions of the market, not in observations of the ticker.
+        Length in sessions of the market, not in observations of the column.
     min_obs
         Observations that a valid window has, 1 to ``window``.
     start
         Absolute session number of row 0.
     listed
-        (T, N) number of sessions since the listing began, today included; NaN where not listed
-        (`kairos.panel.listed`).
+        (T, N) number of sessions since the column's listing began, today included; 0, negative or NaN where
+        it is not listed.
 
     Raises
     ------
@@ -143,7 +143,7 @@ class Rolling:
     def cov(self, x: Array, y: Array) -> Array:
         """Sample covariance Σ(x − x̄)(y − ȳ)/(n − 1) over the pairs in which both exist.
 
-        In this and the next methods either array may be one series (T,), common to all tickers.
+        In this and the next methods either array may be one series (T,), common to all columns.
         """
         return self._pairs(x, y, kernels.COV)
 

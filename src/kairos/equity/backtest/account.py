@@ -100,9 +100,17 @@ class Account:
         With `replaced` another order fills at `to`, so the old one is no longer tried there.
         """
         while self.row < to:
-            self._hold(self.row + 1 if self.order is not None else to)
+            self._hold(self._next_try(to))
             if self.order is not None and not (replaced and self.row == to):
                 self._trade()
+
+    def _next_try(self, to: int) -> int:
+        """Next row up to `to` on which a name of the open order has a price, or is given up."""
+        if self.order is None:
+            return to
+        some = self.market.priced[self.row + 1 : to + 1, self.order.names].any(axis=1)
+        first = self.row + 1 + int(some.argmax()) if some.any() else to
+        return min(first, max(self.order.expires, self.row + 1), to)
 
     def _hold(self, to: int) -> None:
         """Drift from the present close to the close of row `to`.

@@ -113,7 +113,7 @@ def run_strategy(
         members=replace(price, values=np.isfinite(price.values)),
         adv=_last_known(panels.some(columns.adv, rows)),
         volatility=_last_known(panels.some(columns.volatility, rows)),
-        marketcap=panels.some("universe.marketcap", rows),
+        marketcap=panels.some("universe.marketcap", rows) if strategy.backtest.benchmark == "cap" else None,
         allowed=_allowed(context, strategy),
     )
     simulation = simulate(_market(context), signals, strategy, first, last)

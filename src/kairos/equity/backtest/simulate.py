@@ -36,8 +36,8 @@ class Signals:
         The universe.
     adv, volatility : (T, N)
         For costs and participation: USD a day, daily volatility.
-    marketcap : (T, N)
-        USD, for a benchmark by market capitalisation.
+    marketcap : (T, N), optional
+        USD; only a benchmark by market capitalisation needs it.
     allowed : (T,) bool
         False on sessions on which the strategy holds nothing (regimes).
     """
@@ -46,7 +46,7 @@ class Signals:
     members: Mask | SomeRows
     adv: Array | SomeRows
     volatility: Array | SomeRows
-    marketcap: Array | SomeRows
+    marketcap: Array | SomeRows | None
     allowed: np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -175,7 +175,8 @@ def _benchmark(run: Simulation, section: CrossSection, t: int) -> Target:
     if run.strategy.bottom_n:
         return NOTHING
     if run.strategy.backtest.benchmark == "cap":
-        cap = run.signals.marketcap[t, section.names]
+        known = run.signals.marketcap
+        cap = np.full(len(section.names), np.nan) if known is None else known[t, section.names]
         sized = np.isfinite(cap)
         if not sized.any() and len(cap):
             raise InputError(
