@@ -21,7 +21,7 @@ import typer.main
 import kairos
 from kairos.cli import app
 from kairos.equity import backtest, build, ingest, registry, vendor
-from kairos.equity.build import feature_parts
+from kairos.equity.features import feature_parts
 from kairos.equity.context import Context, open_store
 from kairos.settings import load
 from kairos.settings.load import defaults

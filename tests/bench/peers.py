@@ -1,15 +1,16 @@
 """The nine technical tables as a user of DuckDB or of pandas would write them, and what each engine costs.
 
-Run as a script this measures one engine in a process of its own:
+Run as a script it measures one engine in a process of its own and prints what it found as JSON:
 
     python peers.py kairos CATALOG SAMPLE.csv OUT    # the reference of the sample, then the whole market
     python peers.py duckdb CATALOG SAMPLE.csv OUT    # the sample
     python peers.py pandas CATALOG SAMPLE.csv OUT    # the sample
 
-All three compute the columns of the nine tables from the same stored base tables and write them as Parquet,
-with the same rules: a window counts sessions of the market, needs the listing to be that old and 80 % of its
-observations, and a value across a halt uses the last price of the 10 sessions before. CPU is that of the process and
-its children, measured inside the process after imports and a first call.
+All three compute the same columns from the same base tables, by the same rules (a window counts sessions of the
+market and needs the listing to be that old and 80 % of its observations; across a halt the last price of 10 sessions
+counts), and write them as Parquet, FLOAT where the tables are. The peers are in favour: their base tables are in
+memory beforehand (for pandas also joined and on the grid), their rows are not sorted, and nothing is published.
+CPU is that of the process, measured inside it after imports and a first call.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from __future__ import annotations
 import json
 import resource
 import sys
-import time
 from collections.abc import Callable
 from math import ceil
 from pathlib import Path
@@ -37,15 +37,24 @@ EVERYONE = [f"equity.universe.{rule}=0.0" for rule in ("min_adv", "min_price", "
 """No limits: the price base holds every common stock, which makes it about 10 M rows."""
 
 SAMPLE = "sample"
-"""Namespace of the tables of every n-th ticker; its universe is theirs alone, for every engine."""
+"""Namespace of the peers' tickers: its universe, market and z-scores are theirs alone, for every engine."""
 
-THREADS = 2
-REPEATS = 3
+THREADS, REPEATS = 2, 3
 FEATURES = {table.name: table.columns(table.params()) for table in registry.features()}
 BASE = ("sep_base_academic", "universe", "sessions", "listings", "daily")
 
+Spent = dict[str, float]
+"""CPU seconds by statement."""
+
+
+def cpu() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    uses = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(use.ru_utime + use.ru_stime for use in uses)
+
 
 def need(n: int) -> int:
+    """Observations that a window of n sessions needs."""
     return ceil(n * 4 / 5)
 
 
@@ -104,7 +113,9 @@ FROM lagged LEFT JOIN market USING (session)
 def over(aggregate: str, x: str, n: int) -> str:
     """A window aggregate under the rules: listed for n sessions, 80 % of the observations."""
     inside = f"{x}, m" if aggregate.startswith("regr") else x
-    return f"CASE WHEN age >= {n} AND count({x}) OVER w{n} >= {need(n)} THEN {aggregate}({inside}) OVER w{n} END"
+    return (
+        f"CASE WHEN age >= {n} AND count({x}) OVER w{n} >= {need(n)} THEN {aggregate}({inside}) OVER w{n} END"
+    )
 
 
 def recursive(x: str, span: int) -> str:
@@ -251,18 +262,7 @@ TABLES = {
 }
 
 
-Clock = Callable[[], float]
-
-
-def cpu() -> float:
-    """CPU seconds of this process and its finished children."""
-    return sum(
-        use.ru_utime + use.ru_stime
-        for use in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
-
-
-def duckdb_features(con: duckdb.DuckDBPyConnection, out: Path) -> dict[str, float]:
+def duckdb_features(con: duckdb.DuckDBPyConnection, out: Path) -> Spent:
     """CPU seconds of each statement: the series that all tables share, then the tables, written as Parquet.
 
     `con` holds the base tables of the sample. One statement a table, as somebody would who wants nine tables.
@@ -288,7 +288,7 @@ def duckdb_features(con: duckdb.DuckDBPyConnection, out: Path) -> dict[str, floa
 # pandas ------------------------------------------------------------------------------------------------
 
 
-def pandas_features(frame: pd.DataFrame, out: Path) -> dict[str, float]:
+def pandas_features(frame: pd.DataFrame, out: Path) -> Spent:
     """CPU seconds of each table, written as Parquet; `frame` is the table `dense` of the SQL, made beforehand."""
     began = cpu()
     ids, age, session = frame["id"], frame["age"], frame["session"]
@@ -424,3 +424,67 @@ def pandas_features(frame: pd.DataFrame, out: Path) -> dict[str, float]:
     targets["label_5d_up"] = flag(targets["ret_5d_f"] > 0, targets["ret_5d_f"])
     write("feat_targets", targets, began)
     return spent
+
+
+# Measuring ---------------------------------------------------------------------------------------------
+
+
+def measure_kairos(db: Path, sample: Path, _: Path) -> dict[str, Any]:
+    """The sample's reference first, which loads the compiled kernels; then the nine tables of the whole market."""
+    members = ["equity.universe.mode=file", f"equity.universe.file={sample}"]
+    build(db, list(FEATURES), settings=load(None, members), into=SAMPLE, force=True)
+    settings = load(None, EVERYONE)
+    build(db, list(FEATURES), settings=settings)  # the base tables are current from here on
+    runs = []
+    for _ in range(REPEATS):
+        began = cpu()
+        report = build(db, list(FEATURES), settings=settings, force=True)
+        runs.append({"cpu": cpu() - began, "seconds": report.seconds})
+    assert {made["table"] for made in report.built} == set(FEATURES)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    alone = {}
+    for table in FEATURES:
+        began = cpu()
+        build(db, [table], settings=settings, force=True)
+        alone[table] = cpu() - began
+    return {
+        "rows": report.built[0]["rows"],
+        "cpu": median(run["cpu"] for run in runs),
+        "seconds": median(run["seconds"] for run in runs),
+        "peak": peak,
+        "alone": alone,
+    }
+
+
+def base_tables(db: Path) -> duckdb.DuckDBPyConnection:
+    """A DuckDB with the sample's base tables in memory."""
+    con = Store(db).snapshot().connect(SAMPLE)
+    con.execute(f"SET threads = {THREADS}")
+    for table in BASE:
+        ours = "" if table == "sessions" else "WHERE ticker IN (SELECT ticker FROM sep_base_academic)"
+        con.execute(f"CREATE TEMP TABLE {table} AS FROM {table} {ours}")
+    return con
+
+
+def medians(features: Callable[[], Spent]) -> dict[str, Any]:
+    """Median CPU seconds of each statement."""
+    runs = [features() for _ in range(REPEATS)]
+    return {"cpu": {name: median(run[name] for run in runs) for name in runs[0]}}
+
+
+def measure_duckdb(db: Path, _: Path, out: Path) -> dict[str, Any]:
+    con = base_tables(db)
+    return medians(lambda: duckdb_features(con, out))
+
+
+def measure_pandas(db: Path, _: Path, out: Path) -> dict[str, Any]:
+    con = base_tables(db)
+    con.execute(DENSE)
+    frame = con.execute("FROM dense ORDER BY id, session").df()
+    return medians(lambda: pandas_features(frame, out))
+
+
+if __name__ == "__main__":
+    engine, *paths = sys.argv[1:]
+    engines = {"kairos": measure_kairos, "duckdb": measure_duckdb, "pandas": measure_pandas}
+    print(json.dumps(engines[engine](*map(Path, paths))))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kairos.equity.build import build, status
+from kairos.equity import build, status
 from kairos.equity.ingest import ingest
 from kairos.settings import load
 from kairos.simulate.equity import simulate

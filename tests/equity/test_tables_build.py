@@ -14,7 +14,7 @@ from tables_market import Market
 
 import kairos
 from kairos.equity import registry
-from kairos.equity.build import build, status
+from kairos.equity import build, status
 from kairos.equity.ingest import ingest
 from kairos.errors import InputError
 from kairos.settings import load
@@ -161,7 +161,7 @@ CODE = {
 ASK = """
 import os, sys
 from pathlib import Path
-from kairos.equity.build import status
+from kairos.equity import status
 from kairos.settings import load
 root, db, settings = Path(sys.argv[1]), Path(sys.argv[2]), load()
 for module in sys.argv[3:]:

@@ -28,6 +28,7 @@ from kairos.store import Store
 ALPHA = "ret_5d"
 OPTION_B = ("equity.universe.mode=option_b",)
 AS_OF = dt.date(2016, 9, 30)
+TABLES = "feat_price_action", "feat_adv", "feat_vol_sizing", "feat_beta"
 
 
 def small(*overrides: str) -> Settings:
@@ -39,9 +40,9 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Seventy tickers over two years: point in time in main, the static list, and main as it was earlier."""
     folder = tmp_path_factory.mktemp("comparison") / "vendor"
     simulate(folder, tickers=70, years=2, seed=5, format="parquet")
-    made = built(folder)
-    made.build(into="option_b", overrides=OPTION_B)
-    made.build(into="earlier", as_of=AS_OF)
+    made = built(folder, TABLES)
+    made.build(*TABLES, into="option_b", overrides=OPTION_B)
+    made.build(*TABLES, into="earlier", as_of=AS_OF)
     return made
 
 
@@ -237,14 +238,13 @@ def test_sign_strategy_and_dates_are_obeyed(market: Built, found: UniverseCompar
     assert Store(market.db).snapshot().id == before  # nothing is stored
 
 
-def made_before(folder: Path, lacks: int) -> tuple[Built, Market]:
+def made_before(folder: Path, *tables: str, lacks: int) -> tuple[Built, Market]:
     """A namespace built from older data than main, which had all sessions but one."""
     market = Market(folder / "vendor", 80)
     for i in range(9):
         market.add(f"T{i}", walk(market, i))
     rows = market.sep
     market.sep = [row for row in rows if row[1] != market.days[lacks]]
-    tables = "feat_price_action", "feat_adv", "feat_vol_sizing", "feat_beta"
     made = market.build("sessions")
     made.build(*tables, into="older")
     market.sep = rows
@@ -254,7 +254,7 @@ def made_before(folder: Path, lacks: int) -> tuple[Built, Market]:
 
 
 def test_older_data_are_a_warning(tmp_path: Path) -> None:
-    made, market = made_before(tmp_path, lacks=79)
+    made, market = made_before(tmp_path, *TABLES, lacks=79)
     result = look(made, "older")
     assert result.warnings[0].startswith("main and older were made from different states of sep_base: part")
     assert result.both.failed is None  # no actions are loaded
@@ -262,7 +262,7 @@ def test_older_data_are_a_warning(tmp_path: Path) -> None:
 
 
 def test_other_sessions_are_an_error(tmp_path: Path) -> None:
-    made, market = made_before(tmp_path, lacks=50)
+    made, market = made_before(tmp_path, "sep_base_academic", lacks=50)
     message = f"main and older differ in 1 sessions up to {market.days[79]}, the first is {market.days[50]}"
     with pytest.raises(InputError, match=message):
         look(made, "older")

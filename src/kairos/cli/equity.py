@@ -135,7 +135,7 @@ def status(
 
     Example: kairos equity status --db data/kairos.duckdb
     """
-    from kairos.equity.build import status as state
+    from kairos.equity.staleness import status as state
 
     settings = settings_of(config, overrides, db)
     found = state(Path(settings.data.db), settings=settings, namespace=namespace, snapshot=snapshot)

@@ -4,10 +4,12 @@
 """
 
 from kairos.equity.backtest import BacktestResult, backtest
-from kairos.equity.build import BuildReport, TableStatus, build, status
+from kairos.equity.build import BuildReport, build
 from kairos.equity.ingest import IngestReport, ingest
 from kairos.equity.signals import SignalStudy, signals
+from kairos.equity.staleness import TableStatus, status
 from kairos.equity.universe import universe_list
+from kairos.equity.universe_comparison import UniverseComparison, compare
 
 __all__ = [
     "BacktestResult",
@@ -15,8 +17,10 @@ __all__ = [
     "IngestReport",
     "SignalStudy",
     "TableStatus",
+    "UniverseComparison",
     "backtest",
     "build",
+    "compare",
     "ingest",
     "signals",
     "status",

@@ -32,7 +32,7 @@ def member_columns(members: npt.NDArray[Any], shape: tuple[int, ...]) -> Mask:
     """Return the boolean panel of the shape (T, N) as the C-contiguous (N, T) array that kernels read."""
     if members.dtype != np.bool_ or members.shape != shape:
         raise InputError(
-            f"members must be boolean of the shape {shape}, it is {members.dtype} of the shape {members.shape}"
+            f"members must be boolean of the shape {shape}, it is {members.dtype} of {members.shape}"
         )
     return np.ascontiguousarray(members.T)
 
