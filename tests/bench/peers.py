@@ -2,14 +2,15 @@
 
 Run as a script it measures one engine in a process of its own and prints what it found as JSON:
 
-    python peers.py kairos CATALOG SAMPLE.csv OUT    # the reference of the sample, then the whole market
+    python peers.py kairos CATALOG SAMPLE.csv OUT  # the reference of the sample, then the whole market
     python peers.py duckdb CATALOG SAMPLE.csv OUT    # the sample
     python peers.py pandas CATALOG SAMPLE.csv OUT    # the sample
 
-All three compute the same columns from the same base tables, by the same rules (a window counts sessions of the
-market and needs the listing to be that old and 80 % of its observations; across a halt the last price of 10 sessions
-counts), and write them as Parquet, FLOAT where the tables are. The peers are in favour: their base tables are in
-memory beforehand (for pandas also joined and on the grid), their rows are not sorted, and nothing is published.
+All three compute the same columns from the same base tables by the same rules, and write them as Parquet in
+the tables' types. A window counts sessions of the market, and needs the listing to be that old and 80 % of
+its observations; across a halt the last price of 10 sessions counts. Where they differ it is to the peers'
+advantage: their base tables are in memory beforehand (for pandas joined and on the grid), nothing is sorted
+or published.
 CPU is that of the process, measured inside it after imports and a first call.
 """
 
@@ -83,8 +84,8 @@ WINDOWS = ",\n".join(
 DENSE = """
 CREATE TEMP TABLE dense AS  -- a row for each session of a listing: a window of rows is a window of sessions
 WITH spans AS (
-    SELECT row_number() OVER (ORDER BY l.ticker, listing)::INTEGER AS id, l.ticker, first_session, last_session,
-           p.closeadj * (1 + coalesce(payout, 0)) AS paid
+    SELECT row_number() OVER (ORDER BY l.ticker, listing)::INTEGER AS id, l.ticker,
+           first_session, last_session, p.closeadj * (1 + coalesce(payout, 0)) AS paid
     FROM listings l JOIN sep_base_academic p ON p.ticker = l.ticker AND p.date = l."last")
 SELECT id, ticker, s.date, session, session - first_session + 1 AS age, last_session, paid,
        (SELECT max(session) FROM sessions) AS final, p.date IS NOT NULL AS stored,
@@ -133,9 +134,8 @@ def last(x: str, window: str) -> str:
 
 
 def forward(h: int) -> str:
-    return f"""CASE WHEN session + {h} <= final
-             THEN CASE WHEN session + {h} > last_session THEN paid ELSE {last("closeadj", f"in{h}")} END / closeadj - 1
-             END"""
+    value = f"CASE WHEN session + {h} > last_session THEN paid ELSE {last('closeadj', f'in{h}')} END"
+    return f"CASE WHEN session + {h} <= final THEN {value} / closeadj - 1 END"
 
 
 def breakout(n: int) -> str:
@@ -158,7 +158,10 @@ def fold(n: int) -> str:
 
 
 def doubling() -> str:
-    """Deepest fall from (highest, lowest, deepest fall) of two adjacent windows: seven lags, what a puzzler finds."""
+    """Deepest fall from (highest, lowest, deepest fall) of adjacent windows: seven lags instead of 252 steps.
+
+    What a user could do better than the plain way, at the price of a page of SQL.
+    """
     steps = [
         """one AS (
             SELECT id, session, age, ticker, date, stored, closeadj,
@@ -188,7 +191,8 @@ TABLES = {
     "feat_price_action": f"""
         SELECT ticker, date, stored, r AS ret_1d, closeadj / {last("closeadj", "ago5")} - 1 AS ret_5d,
                closeadj / {last("closeadj", "ago21")} - 1 AS ret_21d, high / nullif(low, 0) AS hl_ratio,
-               close / nullif(open, 0) AS co_ratio, tr AS true_range, (high - low) / nullif(open, 0) AS range_pct,
+               close / nullif(open, 0) AS co_ratio, tr AS true_range,
+               (high - low) / nullif(open, 0) AS range_pct,
                {breakout(20)} AS breakout_20, {breakout(55)} AS breakout_55
         FROM series {WINDOWS}""",
     "feat_trend": f"""
@@ -196,7 +200,7 @@ TABLES = {
             SELECT ticker, date, id, session, stored, close, n, {over("avg", "close", 5)} AS sma_5,
                    {over("avg", "close", 21)} AS sma_21, {over("avg", "close", 50)} AS sma_50,
                    {over("avg", "close", 200)} AS sma_200,
-                   {recursive("close", 12)} AS ema_12, {recursive("close", 26)} AS ema_26, 
+                   {recursive("close", 12)} AS ema_12, {recursive("close", 26)} AS ema_26,
                    CASE WHEN close IS NOT NULL THEN ema_12 - ema_26 END AS macd
             FROM series {WINDOWS})
         SELECT *, (close - sma_21) / nullif(sma_21, 0) AS price_vs_sma_21,
@@ -212,11 +216,12 @@ TABLES = {
             FROM series {WINDOWS})
         SELECT *, (close - mean) / nullif(std, 0) AS close_zscore_21d,
                r / nullif(vol_21d, 0) AS ret_1d_zscore_21d,
-               close / nullif(high_252, 0) - 1 AS dist_52w_high, (close_zscore_21d < -2)::INTEGER AS mean_reversion_flag
+               close / nullif(high_252, 0) - 1 AS dist_52w_high,
+               (close_zscore_21d < -2)::INTEGER AS mean_reversion_flag
         FROM moments""",
     "feat_price_shape": """
-        SELECT ticker, date, stored, abs(close - open) AS body_size, high - greatest(open, close) AS upper_wick,
-               least(open, close) - low AS lower_wick, high - low AS candle_range,
+        SELECT ticker, date, stored, abs(close - open) AS body_size, high - low AS candle_range,
+               high - greatest(open, close) AS upper_wick, least(open, close) - low AS lower_wick,
                body_size / nullif(candle_range, 0) AS body_pct_of_range,
                upper_wick / nullif(candle_range, 0) AS upper_wick_pct,
                lower_wick / nullif(candle_range, 0) AS lower_wick_pct,
@@ -224,10 +229,12 @@ TABLES = {
         FROM series""",
     "feat_volume_volatility": f"""
         SELECT ticker, date, stored, dollars AS dollar_volume,
-               (volume - {over("avg", "volume", 21)}) / nullif({over("stddev_samp", "volume", 21)}, 0) AS vol_zscore_21d,
+               (volume - {over("avg", "volume", 21)})
+                   / nullif({over("stddev_samp", "volume", 21)}, 0) AS vol_zscore_21d,
                (volume - v1) / nullif(v1, 0) AS volume_pct_change_1d,
                {over("stddev_samp", "r", 5)} AS ret_std_5d, {over("stddev_samp", "r", 21)} AS ret_std_21d,
-               {over("avg", "tr", 14)} AS atr_14d, {over("avg", "(abs(r) / nullif(dollars, 0))", 21)} AS amihud_21d
+               {over("avg", "tr", 14)} AS atr_14d,
+               {over("avg", "(abs(r) / nullif(dollars, 0))", 21)} AS amihud_21d
         FROM series {WINDOWS}""",
     "feat_adv": f"""
         WITH sizes AS (
@@ -241,23 +248,28 @@ TABLES = {
             SELECT session, avg(ln_adv) AS mean_ln_adv, stddev_samp(ln_adv) AS std_ln_adv,
                    avg(size_raw) AS mean_size_raw, stddev_samp(size_raw) AS std_size_raw
             FROM sizes WHERE member GROUP BY session)
-        SELECT *, {z("ln_adv")} AS adv_z, {z("size_raw")} AS size_z FROM sizes LEFT JOIN of_date USING (session)""",
+        SELECT *, {z("ln_adv")} AS adv_z, {z("size_raw")} AS size_z
+        FROM sizes LEFT JOIN of_date USING (session)""",
     "feat_vol_sizing": f"""
-        SELECT ticker, date, stored, {over("stddev_samp", "r", 21)} AS vol_21, {over("stddev_samp", "r", 63)} AS vol_63,
+        SELECT ticker, date, stored, {over("stddev_samp", "r", 21)} AS vol_21,
+               {over("stddev_samp", "r", 63)} AS vol_63,
                0.5 * vol_21 + 0.5 * vol_63 AS vol_blend
         FROM series {WINDOWS}""",
     "feat_beta": f"""
         WITH slopes AS (
             SELECT ticker, date, stored, {over("regr_slope", "rm", 21)} AS beta_21d,
                    {over("regr_slope", "rm", 63)} AS beta_63d, {over("regr_slope", "rm", 252)} AS beta_252d,
-                   {over("var_samp", "rm", 63)} - beta_63d * beta_63d * {over("var_samp", "mr", 63)} AS residual
+                   {over("var_samp", "rm", 63)}
+                       - beta_63d * beta_63d * {over("var_samp", "mr", 63)} AS residual
             FROM series {WINDOWS})
-        SELECT *, sqrt(CASE WHEN residual > 0 THEN residual WHEN residual <= 0 THEN 0 END) AS resid_vol_63d FROM slopes""",
+        SELECT *, sqrt(CASE WHEN residual > 0 THEN residual WHEN residual <= 0 THEN 0 END) AS resid_vol_63d
+        FROM slopes""",
     "feat_targets": f"""
-        SELECT ticker, date, stored, {forward(1)} AS ret_1d_f, {forward(5)} AS ret_5d_f, {forward(21)} AS ret_21d_f,
-               (ret_5d_f > 0)::INTEGER AS label_5d_up
+        SELECT ticker, date, stored, {forward(1)} AS ret_1d_f, {forward(5)} AS ret_5d_f,
+               {forward(21)} AS ret_21d_f, (ret_5d_f > 0)::INTEGER AS label_5d_up
         FROM series {WINDOWS}""",
-    "feat_stat, drawdowns by lists": f"SELECT ticker, date, stored, {fold(63)}, {fold(252)} FROM series {WINDOWS}",
+    "feat_stat, drawdowns by lists": f"""
+        SELECT ticker, date, stored, {fold(63)}, {fold(252)} FROM series {WINDOWS}""",
     "feat_stat, drawdowns by doubling": doubling(),
 }
 
@@ -276,10 +288,9 @@ def duckdb_features(con: duckdb.DuckDBPyConnection, out: Path) -> Spent:
         declared = {c.name: c.dtype for c in FEATURES[name.partition(",")[0]]}
         found = [row[0] for row in con.execute(f"DESCRIBE {sql}").fetchall() if row[0] in declared]
         columns = ", ".join(f"{column}::{declared[column]} AS {column}" for column in found)
+        rows = f"SELECT ticker, date, {columns} FROM ({sql}) WHERE stored"
         began = cpu()
-        con.execute(
-            f"COPY (SELECT ticker, date, {columns} FROM ({sql}) WHERE stored) TO '{out / name}.parquet' (FORMAT parquet)"
-        )
+        con.execute(f"COPY ({rows}) TO '{out / name}.parquet' (FORMAT parquet)")
         spent[name] = cpu() - began
     con.execute("DROP TABLE series; DROP TABLE dense; DROP MACRO joined")
     return spent
@@ -289,7 +300,7 @@ def duckdb_features(con: duckdb.DuckDBPyConnection, out: Path) -> Spent:
 
 
 def pandas_features(frame: pd.DataFrame, out: Path) -> Spent:
-    """CPU seconds of each table, written as Parquet; `frame` is the table `dense` of the SQL, made beforehand."""
+    """CPU seconds of each table, written as Parquet; `frame` is the table `dense` of the SQL."""
     began = cpu()
     ids, age, session = frame["id"], frame["age"], frame["session"]
     o, h, low, c = frame["open"], frame["high"], frame["low"], frame["close"]
@@ -430,13 +441,13 @@ def pandas_features(frame: pd.DataFrame, out: Path) -> Spent:
 
 
 def measure_kairos(db: Path, sample: Path, _: Path) -> dict[str, Any]:
-    """The sample's reference first, which loads the compiled kernels; then the nine tables of the whole market."""
+    """The sample's reference, which loads the compiled kernels; then the nine tables of the whole market."""
     members = ["equity.universe.mode=file", f"equity.universe.file={sample}"]
     build(db, list(FEATURES), settings=load(None, members), into=SAMPLE, force=True)
     settings = load(None, EVERYONE)
     build(db, list(FEATURES), settings=settings)  # the base tables are current from here on
     runs = []
-    for _ in range(REPEATS):
+    for _repeat in range(REPEATS):
         began = cpu()
         report = build(db, list(FEATURES), settings=settings, force=True)
         runs.append({"cpu": cpu() - began, "seconds": report.seconds})

@@ -86,14 +86,14 @@ def headline(result: BacktestResult, part: slice) -> list[Headline]:
             own.annual_return - bench.annual_return,
         ),
         Headline(
-            "Sharpe ratio (active: information ratio)",
+            "Sharpe ratio",
             "ratio",
             own.sharpe,
             bench.sharpe,
             own.information_ratio,
         ),
         Headline(
-            "Volatility (active: tracking error)",
+            "Volatility",
             "percent",
             own.volatility,
             bench.volatility,
