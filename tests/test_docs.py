@@ -21,8 +21,8 @@ import typer.main
 import kairos
 from kairos.cli import app
 from kairos.equity import backtest, build, ingest, registry, vendor
-from kairos.equity.features import feature_parts
 from kairos.equity.context import Context, open_store
+from kairos.equity.features import feature_parts
 from kairos.settings import load
 from kairos.settings.load import defaults
 from kairos.settings.tree import all_keys

@@ -137,7 +137,6 @@ def test_the_book_drifts_between_rebalances() -> None:
         replace(FREE, top_n=2),
     )
     run = bt_run(case)
-    assert run.raw.weights is not None
     assert run.raw.ret[:4].tolist() == pytest.approx([0, 0, 0.5, 1 / 3])
     assert run.raw.weights[2].tolist() == pytest.approx([2 / 3, 1 / 3])
     # 3/4 and 1/4 go back to one half each on row 6
@@ -217,7 +216,6 @@ def test_ties_are_broken_by_ticker() -> None:
     for rank_by in ("alpha", "alpha_z"):
         rules = replace(FREE, top_n=2, rank_by=rank_by)
         run = bt_run(Case({n: [10.0] * 3 for n in names}, {n: [1.0] * 3 for n in names}, rules))
-        assert run.raw.weights is not None
         assert run.market.frame.tickers[run.raw.weights[1] > 0].tolist() == ["A", "B"]
 
 
@@ -229,7 +227,6 @@ def test_purchases_wait_for_the_money_of_sales() -> None:
         FREE,
     )
     run = bt_run(case)
-    assert run.raw.weights is not None
     assert run.raw.weights[6].tolist() == [1.0, 0.0]
     assert run.raw.weights[7].tolist() == [0.0, 1.0]
     assert run.raw.ret[7] == pytest.approx(-0.10)

@@ -57,8 +57,6 @@ def test_nothing_of_the_future_matters(seed: int, lag: int, cut: int, bottom: in
             np.testing.assert_array_equal(
                 getattr(one, quantity)[: cut + 1], getattr(two, quantity)[: cut + 1]
             )
-    assert run.scaled.weights is not None
-    assert again.scaled.weights is not None
     np.testing.assert_array_equal(run.scaled.weights[: cut + 1], again.scaled.weights[: cut + 1])
 
 
@@ -141,7 +139,6 @@ def test_a_gross_return_less_its_cost_is_the_net_return(seed: int) -> None:
     rules = replace(RULES, financing_rate=0.0, target_vol=0.0, participation=1.0, capital=1e5)
     run = bt_run(bt_case(seed, rules))
     weights, value, settled = run.raw.weights, run.market.value, run.market.settled
-    assert weights is not None
     for d in range(run.first + 1, run.last + 1):
         move = np.nan_to_num(value[d] / value[d - 1] - 1)
         move[settled < d] = 0.0

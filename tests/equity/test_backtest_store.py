@@ -293,8 +293,14 @@ def test_lower_is_better_holds_the_other_end(bt_db: Path) -> None:
     ((up, _),) = backtest(bt_db, ["baseline"], alpha=ALPHA, settings=settings)
     ((down, _),) = backtest(bt_db, ["baseline"], alpha=ALPHA, settings=settings, lower_is_better=True)
     row = up.simulation.fills[3] - up.rows.start
-    names = [np.flatnonzero(result.weights[row] > 0).tolist() for result in (up, down)]
-    shorts = [np.flatnonzero(result.weights[row] < 0).tolist() for result in (up, down)]
+    names = [
+        np.flatnonzero(result.simulation.scaled.weights[result.rows][row] > 0).tolist()
+        for result in (up, down)
+    ]
+    shorts = [
+        np.flatnonzero(result.simulation.scaled.weights[result.rows][row] < 0).tolist()
+        for result in (up, down)
+    ]
     assert names[0] == shorts[1]
     assert names[1] == shorts[0]
 

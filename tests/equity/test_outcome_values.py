@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_backtest_oracle import Case, End, Panels, Rules, bt_frame, bt_random
+from test_backtest_oracle import Case, End, Panels, Rules, bt_frame, bt_market, bt_random
 
 from kairos.equity.outcome import alive, forward_return, lead, value_path
 from kairos.equity.signals import daily_returns
@@ -92,8 +92,9 @@ def test_one_ending_by_hand() -> None:
     assert alive(frame, outcomes)[:, 0].tolist() == [True, True, False, False, False]
     # signals count the pay-out in the session after the last price, a book when it is paid
     assert value_path(frame, closeadj, outcomes, GAP)[:, 0].tolist() == pytest.approx([100, 110, 77, 77, 77])
-    late = value_path(frame, closeadj, outcomes, GAP, settled=True)[:, 0]
-    assert late.tolist() == pytest.approx([100, 110, 110, 110, 77])
+    late = bt_market(case)
+    assert late.value[:, 0].tolist() == pytest.approx([100, 110, 110, 110, 77])
+    assert late.priced[:, 0].tolist() == [True, True, False, False, False]
     by_day = daily_returns(Panels.of(case), GAP)  # type: ignore[arg-type]
     np.testing.assert_allclose(by_day[:, 0], [nan, 0.10, -0.30, nan, nan], atol=1e-12)
     np.testing.assert_allclose(by_day[:, 1], [nan, nan, 0.20, 0.10, 0.0], atol=1e-12)

@@ -13,8 +13,7 @@ import pytest
 from tables_market import Market
 
 import kairos
-from kairos.equity import registry
-from kairos.equity import build, status
+from kairos.equity import build, registry, status
 from kairos.equity.ingest import ingest
 from kairos.errors import InputError
 from kairos.settings import load

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from kairos.errors import InputError
-from kairos.panel import change, lag, last_valid, returns
+from kairos.panel import carry, change, lag, last_valid, returns
 
 
 def column(*values: float) -> np.ndarray:
@@ -52,3 +52,14 @@ def test_errors_say_what_is_wrong(messy: np.ndarray) -> None:
         last_valid(messy, -1)
     with pytest.raises(InputError, match="at least 1"):
         change(messy, 0)
+
+
+def test_carry_is_pandas_forward_fill() -> None:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(60, 40))
+    x[rng.random(x.shape) < 0.4] = np.nan
+    want = pd.DataFrame(x).ffill().to_numpy()
+    carry(x)
+    np.testing.assert_array_equal(x, want)
+    with pytest.raises(InputError, match="row-major"):
+        carry(np.asfortranarray(x))

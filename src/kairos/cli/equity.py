@@ -421,7 +421,7 @@ def _print_headlines(found: "Sequence[tuple[BacktestResult, Run]]") -> None:
         "sharpe": "Sharpe",
         "sharpe_se": "± se",
         "max_drawdown": "max drawdown",
-        "active_return": "active a year",
+        "excess_return": "over benchmark",
         "information_ratio": "information ratio",
         "turnover": "turnover a year",
         "cost_drag": "cost a year",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,9 +18,9 @@ from kairos.equity.context import PRICES, RAW, Context, open_store
 from kairos.equity.declare import BaseTable, Declaration, FeatureTable
 from kairos.equity.features import feature_parts
 from kairos.equity.staleness import params_of, reasons, recipe
-from kairos.errors import InputError
+from kairos.errors import InputError, WorkError
 from kairos.settings import Settings
-from kairos.store import Table, Transaction
+from kairos.store import Store, Table, Transaction
 from kairos.store.ledger import new_run, record
 
 Progress = Callable[[str, int, int], None]
@@ -46,6 +47,12 @@ class BuildReport:
         """What a user should know: universe, warnings, time."""
         found = [f"not built: {name}: {why}" for name, why in self.not_built.items()]
         found += self.warnings
+        odd = self.facts.get("sessions", {}).get("odd", 0)
+        if odd:
+            found.append(
+                f"{odd:,} sessions, the first on {self.facts['sessions']['first_odd']}, are on a weekend or "
+                "have under a tenth of the usual prices: a stray date counts as a session of every window"
+            )
         ends = self.facts.get("listings")
         if ends and ends["without_reason"]:
             found.append(
@@ -60,8 +67,10 @@ class BuildReport:
                 "and exchange; "
                 f"{universe['listings_without_metadata']:,} listings without metadata are left out"
             )
-            if not universe["size_rule"]:
+            if universe["mode"] == "point_in_time" and not universe["size_rule"]:
                 found.append("the size rule was dropped: the table daily is missing")
+            if universe.get("unknown_tickers"):
+                found.append(f"{universe['unknown_tickers']:,} tickers of the universe file have no price")
         return found
 
 
@@ -112,12 +121,17 @@ def build(
     forced = {table.name for table in plan if force and (not tables or table.name in tables)}
     with store.publish(wait=wait) as tx:
         _make(tx, context, plan, forced, report, progress)
-        if report.not_built and not report.built and not report.current:
-            raise InputError("nothing can be built. " + "; ".join(report.remarks()))
+        unmet = [name for name in tables if name in report.not_built]
+        if unmet or (report.not_built and not report.built and not report.current):
+            raise InputError(
+                "; ".join(f"{name} can't be built: {why}" for name, why in report.not_built.items())
+            )
         progress("publish", len(plan), len(plan))
-        command = " ".join(["equity build", *tables])
-        config, headline = settings.part("equity"), report.as_dict()
-        record(tx, new_run(command, snapshot=context.snapshot.id, config=config, headline=headline))
+        if report.built:
+            _check_unmoved(store, context, [declared for declared in plan if declared.name in context.made])
+            command = _command(tables, as_of, into, force)
+            config, headline = settings.part("equity"), report.as_dict()
+            record(tx, new_run(command, snapshot=context.snapshot.id, config=config, headline=headline))
     report.snapshot = store.snapshot().id
     report.seconds = time.monotonic() - started
     return report
@@ -148,6 +162,26 @@ def _make(
         for name, future in pending.items():
             context.made[name] = future.result()
     report.facts = context.facts
+
+
+def _command(tables: Sequence[str], as_of: date | None, into: str, force: bool) -> str:
+    words = ["equity", "build", *tables]
+    words += ["--as-of", str(as_of)] if as_of else []
+    words += ["--into", into] if into != "main" else []
+    return shlex.join(words + ["--force"] * force)
+
+
+def _check_unmoved(store: Store, context: Context, made: Sequence[Declaration]) -> None:
+    """Refuse to publish tables over inputs that another run has replaced meanwhile."""
+    now = store.snapshot().tables
+    for declaration in made:
+        for name in declaration.reads:
+            table = None if name in context.made else context.find(name)
+            if table is not None and now[table.namespace, table.name].fingerprint != table.fingerprint:
+                raise WorkError(
+                    f"another run has replaced {name} while {declaration.name} was made from it: "
+                    "repeat the command; nothing was published"
+                )
 
 
 def _missing(tables: Sequence[str]) -> str:

@@ -48,3 +48,16 @@ def resolve(context: Context, name: str, *, as_signal: bool = True) -> str:
                 f"{matches[0]} looks ahead: it holds returns after its date and can't be a signal"
             )
     return matches[0]
+
+
+def warnings_of(context: Context, column: str) -> list[str]:
+    """What a reader must know about a ``table.column`` that is used as a signal."""
+    table, _, name = column.partition(".")
+    declared = registry.declarations().get(table)
+    if declared is None:
+        return []
+    params = declared.resolve(context.settings.equity.tables.get(table, {}))
+    if any(c.level for c in declared.columns(params) if c.name == name):
+        what = f"{column} is a level on today's split basis; compared across tickers it knows later splits"
+        return [f"Look-ahead: {what}. Use a ratio instead."]
+    return []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,6 @@ from kairos.equity.frame import (
     dates,
     encode,
     numbers,
-    rows_of,
 )
 from kairos.equity.vendor import TABLES
 from kairos.errors import InputError, WorkError
@@ -46,6 +45,7 @@ def open_store(db: Path, settings: Settings) -> Store:
     return Store(
         db,
         keep_snapshots=settings.store.keep_snapshots,
+        compact_parts=settings.store.compact_parts,
         memory_limit=settings.run.memory_limit,
         threads=settings.run.threads,
     )
@@ -96,12 +96,12 @@ class Context:
             raise InputError(f"table {name} does not exist in namespace {self.namespace}; run `{command}`")
         return found
 
-    def facts_of_data(self) -> dict[str, Any]:
-        """What every report says about universe and data."""
+    def facts_of_data(self, warnings: Sequence[str] = ()) -> dict[str, Any]:
+        """What every report says about universe and data, `warnings` first."""
         raw = self.table("sep_base").meta.get("warnings", {})
         return {
             **self.table("universe").meta.get("facts", {}),
-            "data_warnings": [f"Prices: {what}: {count:,}" for what, count in raw.items()],
+            "data_warnings": [*warnings, *(f"Prices: {what}: {count:,}" for what, count in raw.items())],
             "snapshot": self.snapshot.id,
             "namespace": self.namespace,
             "prices": self.table(PRICES).fingerprint,
@@ -274,20 +274,17 @@ class Panels:
                     raise _misaligned(name)
                 yield cell, value if chosen is None else value[chosen]
             return
+        wanted = None if rows is None else pa.array(self.frame.sessions[rows])
         for part in self.context.parts(name, ["ticker", "date", column]):
-            day = dates(part["date"])
-            names, code = encode(part["ticker"])
-            value = numbers(part[column])
-            if rows is not None:
-                wanted = self._wanted(rows, day)
-                code, day, value = code[wanted], day[wanted], value[wanted]
-            cell = self.frame.cells(names, code, day)
+            kept = part if wanted is None else part.filter(pc.is_in(part["date"], value_set=wanted))
+            names, code = encode(kept["ticker"])
+            cell = self.frame.cells(names, code, dates(kept["date"]))
             inside = cell >= 0
-            yield cell[inside], value[inside]
+            yield cell[inside], numbers(kept[column])[inside]
 
     def _stored_cells(self, rows: Mask | None) -> list[tuple[Ints, Ints | None, int]]:
         """Cells of the price base part by part, which rows of the part they are (None: all), of how many."""
-        if rows is None:
+        if rows is None or rows.all():
             return [(part.cell, None, len(part.cell)) for part in self.frame.parts]
         key = rows.tobytes()
         if key not in self._selected:
@@ -298,11 +295,6 @@ class Panels:
                 found.append((part.cell[chosen], chosen, len(part.cell)))
             self._selected = {key: found}
         return self._selected[key]
-
-    def _wanted(self, rows: Mask, day: np.ndarray[Any, Any]) -> Mask:
-        row = rows_of(self.frame.sessions, day)
-        wanted: Mask = (row >= 0) & rows[row]
-        return wanted
 
 
 def _misaligned(name: str) -> WorkError:

@@ -36,6 +36,10 @@ COMPUTING = ("kairos.equity", "kairos.panel")
 """Rooms whose code decides about values."""
 
 
+GRID = ("sep_base_academic", "sessions", "listings")
+"""Tables whose rows, sessions and listings are the rows and columns of every panel."""
+
+
 class Scope(StrEnum):
     """Across what a value looks besides its own cell: its ticker's past, its date's members, or both."""
 
@@ -52,12 +56,17 @@ class Params(BaseModel):
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its name, the formula as a reader would write it, and where it comes from."""
+    """One column of a table: its name, the formula as a reader would write it, and where it comes from.
+
+    A `level` is in USD or shares on today's split basis. Along a ticker it is sound; compared across tickers
+    it knows the splits that came later, so using it as a signal is warned of.
+    """
 
     name: str
     formula: str
     source: str = ""
     dtype: str = "FLOAT"
+    level: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +142,16 @@ class FeatureTable(Declaration):
     history: Callable[[Any, int], int]
     scope: Scope
     forward: Callable[[Any, int], int] = field(default=lambda _, __: 0)
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The inputs, and the tables that make the grid on which every panel stands."""
+        return tuple(dict.fromkeys((*super().requires, *GRID)))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of all tables that the computation reads where they exist."""
+        return tuple(dict.fromkeys((*super().reads, *GRID)))
 
     @property
     def work(self) -> Callable[..., Any]:

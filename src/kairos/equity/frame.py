@@ -20,7 +20,7 @@ import pyarrow as pa
 from kairos.panel import Rolling
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-Ints = np.ndarray[Any, np.dtype[np.int64]]
+Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -175,6 +175,7 @@ def build_frame(
     """
     T = len(sessions)
     name = listings["ticker"].to_numpy(zero_copy_only=False).astype(str)
+    kind = np.int32 if T * len(name) < 2**31 else np.int64  # half the memory traffic wherever it suffices
     first = listings["first_session"].to_numpy().astype(np.int64)
     number = listings["listing"].to_numpy().astype(np.int64)
     names, begins, code = np.unique(name, return_index=True, return_inverse=True)
@@ -185,17 +186,19 @@ def build_frame(
     found = []
     for part in parts:
         (tickers, index), row = encode(part["ticker"]), rows_of(sessions, dates(part["date"]))
-        codes = np.searchsorted(names, tickers)[index]
-        column = begins[codes]
+        known = np.minimum(np.searchsorted(names, tickers), len(names) - 1)  # a dictionary may name more
+        column = begins[known].astype(kind)[index]
         for starts in later:
-            column += row >= starts[codes]
+            begun = starts[known]
+            again = np.flatnonzero((begun < T)[index])  # few tickers have more than one listing
+            column[again] = column[again] + (row[again] >= begun[index[again]])
         found.append((column, row))
     seen = np.zeros(len(name), dtype=np.bool_)
     for column, _ in found:
         seen[column] = True
-    position = np.cumsum(seen) - 1
+    position = (np.cumsum(seen) - 1).astype(kind)
     rows = tuple(
-        PartRows(part.select(["ticker", "date"]), position[column] * T + row)
+        PartRows(part.select(["ticker", "date"]), position[column] * kind(T) + row)
         for part, (column, row) in zip(parts, found, strict=True)
     )
     return Frame(sessions, name[seen], number[seen], first[seen], rows)
@@ -204,12 +207,15 @@ def build_frame(
 def rows_of(sessions: np.ndarray[Any, np.dtype[np.datetime64]], date: np.ndarray[Any, Any]) -> Ints:
     """Row of each date among the sessions, -1 where it is none (a look-up by day instead of a search)."""
     if not len(sessions):
-        return np.full(len(date), -1)
+        return np.full(len(date), -1, dtype=np.int32)
     span = int((sessions[-1] - sessions[0]).astype(np.int64)) + 1
-    row_of_day = np.full(span + 1, -1, dtype=np.int64)  # the last place stands for every day outside
+    row_of_day = np.full(span + 1, -1, dtype=np.int32)  # the last place stands for every day outside
     row_of_day[(sessions - sessions[0]).astype(np.int64)] = np.arange(len(sessions))
     day = (date - sessions[0]).astype(np.int64)
-    return row_of_day[np.where((day < 0) | (day >= span), span, day)]
+    if len(day) and (day.min() < 0 or day.max() >= span):
+        day = np.where((day < 0) | (day >= span), span, day)
+    rows: Ints = row_of_day[day]
+    return rows
 
 
 def encode(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], Ints]:
@@ -218,7 +224,7 @@ def encode(column: pa.ChunkedArray) -> tuple[np.ndarray[Any, Any], Ints]:
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     names = array.dictionary.to_numpy(zero_copy_only=False).astype(str)
-    return names, array.indices.to_numpy().astype(np.int64)
+    return names, array.indices.to_numpy()
 
 
 def dates(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.datetime64]]:

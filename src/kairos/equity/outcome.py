@@ -12,21 +12,18 @@ from kairos.equity.frame import Array, Frame, Mask, Outcomes
 from kairos.panel import last_valid
 
 
-def value_path(
-    frame: Frame, closeadj: Array, outcomes: Outcomes, within: int, *, settled: bool = False
-) -> Array:
+def value_path(frame: Frame, closeadj: Array, outcomes: Outcomes, within: int) -> Array:
     """Value of a holding at the close of each session, on the scale of `closeadj`.
 
     The last price, at most `within` sessions old; after the end of the listing p_last · (1 + payout), from
-    the session after the last price on, or with ``settled`` from the session on which a holder is paid out.
+    the session after the last price on.
     NaN before the listing.
     """
     value = last_valid(closeadj, within=within)
     at = outcomes.last - frame.start
     paid = closeadj[np.clip(at, 0, len(frame.sessions) - 1), np.arange(len(at))] * (1.0 + outcomes.payout)
-    since = outcomes.settled if settled else outcomes.last + 1
     never = frame.numbers[-1] + 1
-    np.copyto(value, paid, where=frame.since(np.where(outcomes.ended, since, never)))
+    np.copyto(value, paid, where=frame.since(np.where(outcomes.ended, outcomes.last + 1, never)))
     return value
 
 

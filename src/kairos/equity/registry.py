@@ -46,6 +46,9 @@ def select(names: Iterable[str]) -> tuple[Declaration, ...]:
     """The named tables and all that they need, in build order; every table when no name is given."""
     known = declarations()
     todo = list(names)
+    for name in todo:
+        if name in RAW:
+            raise InputError(f"{name} is a table of the vendor: `kairos equity ingest` loads it")
     if not todo:
         return tables()
     wanted: set[str] = set()

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from kairos.equity.columns import resolve
+from kairos.equity.columns import resolve, warnings_of
 from kairos.equity.context import PRICES, Context, Panels, open_store
 from kairos.equity.frame import Array, Ints, Mask
 from kairos.equity.outcome import alive, forward_return, value_path
-from kairos.equity.sectors import sectors
+from kairos.equity.sectors import Codes, sectors
 from kairos.errors import InputError
 from kairos.evaluation.information import (
     FamaMacBeth,
@@ -191,7 +191,7 @@ def signals(
         if several and len(both) > 1
         else np.full(len(found), np.nan),
         settings=settings,
-        facts=context.facts_of_data(),
+        facts=context.facts_of_data([w for c in full for w in warnings_of(context, c)]),
     )
 
 
@@ -204,7 +204,7 @@ class _Market:
     returns: Array
     alive: Mask
     sector_names: Sequence[str]
-    sector: Ints
+    sector: Codes
     exposures: Sequence[Array]
 
     @classmethod
@@ -224,9 +224,7 @@ class _Market:
             alive=alive(frame, outcomes),
             sector_names=names,
             sector=codes,
-            exposures=[
-                _exposure(panels, kind, context.settings) for kind in rules.neutralise if kind != "sector"
-            ],
+            exposures=[_exposure(context, kind) for kind in rules.neutralise if kind != "sector"],
         )
 
 
@@ -250,9 +248,10 @@ def _samples(sessions: np.ndarray[Any, Any], split: dt.date, reach: int) -> Ints
     return np.where(t >= first, 1, np.where(t + reach < first, 0, -1))
 
 
-def _exposure(panels: Panels, kind: str, settings: Settings) -> Array:
-    rules = settings.equity.signals
-    return panels[rules.size_column if kind == "size" else rules.beta_column]
+def _exposure(context: Context, kind: str) -> Array:
+    rules = context.settings.equity.signals
+    column = rules.size_column if kind == "size" else rules.beta_column
+    return context.panels(PRICES)[resolve(context, column)]
 
 
 def _evaluate(context: Context, market: _Market, column: str, lower_is_better: bool) -> SignalResult:

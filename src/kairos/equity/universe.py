@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
@@ -125,7 +124,7 @@ def option_b(context: Context) -> Membership:
         tests = {
             "category and exchange": kinds.eligible,
             "size class": np.isin(kinds.scale, rules.scales),
-            "still listed": ~panels.outcomes.ended,
+            "present listing": _present(panels.frame, last),
             f"last adv >= {rules.min_adv:,.0f} USD": adv[last] >= rules.min_adv,
             f"last price >= {rules.min_price:g} USD": last_price >= rules.min_price,
         }
@@ -143,6 +142,14 @@ def option_b(context: Context) -> Membership:
         left,
         {"mode": "option_b", "size_rule": True},
     )
+
+
+def _present(frame: Frame, last: int) -> Mask:
+    """(N,) True for the listing of each ticker that began last, as row `last` knows it."""
+    begun = frame.first <= frame.start + last
+    again = (frame.tickers[1:] == frame.tickers[:-1]) & begun[1:]
+    present: Mask = begun & ~np.append(again, False)
+    return present
 
 
 def from_file(context: Context) -> Membership:
@@ -273,9 +280,8 @@ def write_csv(rows: pa.Table, path: Path) -> None:
     """Write a table as CSV, complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    with duckdb.connect() as con:
-        con.register("rows", rows)
-        con.execute(f"COPY rows TO '{str(beside).replace(chr(39), chr(39) * 2)}' (FORMAT csv, HEADER)")
+    with beside.open("wb") as file:
+        pyarrow.csv.write_csv(rows, file, pyarrow.csv.WriteOptions(quoting_style="needed"))
     beside.replace(path)
 
 

@@ -18,7 +18,7 @@ a session earlier is passed through `lag`.
 
 * `Rolling`: mean, std, var, sum, min, max, rank, skew, kurt, drawdown, cov, corr, beta, residual_std
 * `exponential`, `warmup`: recursive averages
-* `lag`, `last_valid`, `returns`, `change`: the past of a column
+* `lag`, `last_valid`, `carry`, `returns`, `change`: the past of a column
 * `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`,
   `quantile_of`: the cross-section of a date
 """
@@ -37,7 +37,7 @@ from kairos.panel.cross import (
     winsorise,
     z,
 )
-from kairos.panel.lag import change, lag, last_valid, returns
+from kairos.panel.lag import carry, change, lag, last_valid, returns
 from kairos.panel.recursive import exponential, warmup
 from kairos.panel.rolling import Rolling
 
@@ -46,6 +46,7 @@ __all__ = [
     "Mask",
     "Rolling",
     "blend",
+    "carry",
     "change",
     "clipped_z",
     "demean",

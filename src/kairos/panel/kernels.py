@@ -375,6 +375,15 @@ def last_valid(x: Array, within: int, out: Array, lo: int, hi: int) -> None:
             out[j, t] = value if age <= within else math.nan
 
 
+@kernel
+def carry(x: Array, lo: int, hi: int) -> None:
+    """Fill what is missing in the columns lo to hi of a row-major panel with the row before, in place."""
+    for t in range(1, x.shape[0]):
+        for j in range(lo, hi):
+            if math.isnan(x[t, j]):
+                x[t, j] = x[t - 1, j]
+
+
 # Cross-section --------------------------------------------------------------------------------------------
 
 

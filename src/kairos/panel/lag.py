@@ -58,6 +58,28 @@ def last_valid(x: Array, within: int) -> Array:
     return out.T
 
 
+def carry(x: Array) -> None:
+    """Fill every missing value with the last one before it, however old, in place.
+
+    For the one consumer that reads row by row: x is row-major, unlike the other panels.
+
+    Raises
+    ------
+    InputError
+        When x is not C-contiguous.
+
+    Examples
+    --------
+    >>> x = np.array([[np.nan], [5.0], [np.nan]])
+    >>> carry(x)
+    >>> x.ravel().tolist()
+    [nan, 5.0, 5.0]
+    """
+    if not x.flags.c_contiguous:
+        raise InputError("carry works in place on a row-major panel")
+    in_ranges(lambda lo, hi: kernels.carry(x, lo, hi), x.shape[1], x.size)
+
+
 def returns(x: Array) -> Array:
     """Return the simple return over one session, xₜ/xₜ₋₁ − 1; NaN unless both exist and xₜ₋₁ > 0.
 

@@ -18,6 +18,6 @@ none of it, and a killed run leaves the previous catalog.
 from kairos.store.publish import Transaction
 from kairos.store.snapshot import Snapshot
 from kairos.store.store import Store, Vacuumed, Verified
-from kairos.store.tables import Part, Table
+from kairos.store.tables import RESULT, Part, Table
 
-__all__ = ["Part", "Snapshot", "Store", "Table", "Transaction", "Vacuumed", "Verified"]
+__all__ = ["RESULT", "Part", "Snapshot", "Store", "Table", "Transaction", "Vacuumed", "Verified"]

@@ -45,9 +45,20 @@ def load(layout: Layout, snapshot: str) -> Manifest:
 
 
 def prune(layout: Layout, keep: int) -> None:
-    """Forget all but the newest manifests."""
-    for snapshot in kept(layout)[:-keep]:
-        _path(layout, snapshot).unlink(missing_ok=True)
+    """Forget all but the newest states of the data.
+
+    Manifests that differ in results and in the ledger only are of one state, so that no number of backtests
+    displaces the data that an earlier one saw.
+    """
+    states: list[str] = []
+    for snapshot in reversed(kept(layout)):
+        path = _path(layout, snapshot)
+        state = Manifest.from_json(path.read_text(), layout.folder).state
+        if state not in states:
+            states.append(state)
+        if len(states) > keep:
+            path.unlink(missing_ok=True)
+            states.pop()
 
 
 def _path(layout: Layout, snapshot: str) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from kairos.errors import InputError
-from kairos.store.tables import digest, plain
+from kairos.store.tables import RESULT, digest, plain
 from kairos.store.version import code_version
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def new_run(
 
 def record(tx: Transaction, run: Run) -> None:
     """Append a run to the ledger, as a part of what `tx` publishes."""
-    tx.append(TABLE, pa.Table.from_pylist([asdict(run)], schema=_SCHEMA), key=("id",))
+    tx.append(TABLE, pa.Table.from_pylist([asdict(run)], schema=_SCHEMA), key=("id",), meta={RESULT: True})
 
 
 def runs(snapshot: Snapshot) -> list[Run]:

@@ -161,6 +161,11 @@ def check_parts(tables: Iterable[Table]) -> None:
     """
     for table in tables:
         for part in table.parts:
+            if part.path.exists() and part.path.stat().st_size != part.bytes:
+                raise InputError(
+                    f"table {table.name}: its part {part.path} is damaged: it has {part.path.stat().st_size} "
+                    f"bytes instead of {part.bytes}; put the file back, or make the table anew with --force"
+                )
             if not part.path.exists():
                 raise InputError(
                     f"table {table.name}: its part {part.path} is missing; put the folder back "

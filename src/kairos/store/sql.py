@@ -97,14 +97,16 @@ class Engine:
             If DuckDB doesn't take the settings.
         """
         try:
-            return duckdb.connect(
+            connection = duckdb.connect(
                 config={
                     "memory_limit": self.memory_limit,
                     "threads": self.threads,
                     "temp_directory": str(self.folder / f"{SPILL}{uuid4().hex}"),
                 }
             )
+            connection.execute("SET enable_progress_bar = false")  # it would stand between results on stdout
         except duckdb.Error as error:
             raise InputError(
                 f"memory_limit {self.memory_limit!r} or threads {self.threads!r} can't be used: {error}"
             ) from error
+        return connection

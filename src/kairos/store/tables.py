@@ -16,6 +16,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+RESULT = "result"
+"""Meta key of tables that hold results of a run, not data that a run may read."""
+
 TableKey = tuple[str, str]
 """Namespace and name of a table."""
 
@@ -121,6 +124,12 @@ class Manifest:
             created = max(created, self.created + dt.timedelta(microseconds=1))
         seal = digest(json.dumps([[*key, tables[key].fingerprint] for key in sorted(tables)]).encode())
         return Manifest(f"{created:%Y%m%dT%H%M%S.%fZ}-{seal[:6]}", created, code_version, tables)
+
+    @property
+    def state(self) -> str:
+        """Hash of the data: of every table but those whose meta data say that they are a result."""
+        data = [[*key, t.fingerprint] for key, t in sorted(self.tables.items()) if not t.meta.get(RESULT)]
+        return digest(json.dumps(data).encode())
 
     def parts(self) -> dict[Path, Part]:
         """Return every part of the snapshot by its path."""

@@ -54,8 +54,8 @@ class Account:
     ----------
     ret, cost, turnover, gross, net, names : (T,)
         Daily return after costs, cost, Σ|Δw|, exposures after the close's trades, number of positions.
-    weights : (T, N)
-        Weights after the trades of each close; None when they are not kept.
+    book : dict
+        Names and weights after the trades of each close, by row; only with `keep_book`.
     unpriced : int
         Orders for a name that were given up because no price came in time.
     """
@@ -63,7 +63,7 @@ class Account:
     market: Market
     costs: Costs
     begin: int
-    keep_weights: bool = False
+    keep_book: bool = False
     weight: Vector = field(init=False)
     row: int = field(init=False)
     ret: Vector = field(init=False)
@@ -72,7 +72,7 @@ class Account:
     gross: Vector = field(init=False)
     net: Vector = field(init=False)
     names: Vector = field(init=False)
-    weights: np.ndarray[Any, np.dtype[np.float64]] | None = field(init=False, default=None)
+    book: dict[int, tuple[Index, Vector]] = field(init=False, default_factory=dict)
     order: Order | None = field(init=False, default=None)
     unpriced: int = field(init=False, default=0)
 
@@ -81,13 +81,19 @@ class Account:
         self.weight, self.row = np.zeros(N), self.begin
         self.ret, self.cost, self.turnover = np.zeros(T), np.zeros(T), np.zeros(T)
         self.gross, self.net, self.names = np.zeros(T), np.zeros(T), np.zeros(T)
-        if self.keep_weights:
-            self.weights = np.zeros((T, N))
 
     @property
     def held(self) -> Index:
         """Columns with a position."""
         return np.flatnonzero(self.weight)
+
+    @property
+    def weights(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """(T, N) weights after the trades of each close, as a panel."""
+        dense = np.zeros(self.market.frame.shape)
+        for row, (names, weight) in self.book.items():
+            dense[row, names] = weight
+        return dense
 
     def fill(self, order: Order) -> None:
         """Trade towards an order at the present close; it replaces what was still open."""
@@ -119,30 +125,40 @@ class Account:
         paid out of cash day by day, and r_u = E_u / E_{u-1} - 1 with E = cash + Σ positions.
         """
         market, t, held = self.market, self.row, self.held
-        position = self.weight[held] * (market.value[t : to + 1, held] / market.value[t, held])
-        live = np.arange(t, to + 1)[:, None] < market.settled[held]
-        exposed = np.where(live, position, 0.0)
-        gross, short = np.abs(exposed).sum(axis=1), -np.minimum(exposed, 0.0).sum(axis=1)
-        invested, cash = position.sum(axis=1), 1.0 - position[0].sum()
-        equity = np.ones(to - t + 1)
-        for i, u in enumerate(range(t + 1, to + 1)):
+        weight, rows = self.weight[held], slice(t + 1, to + 1)
+        position = weight * (market.value[t : to + 1, held] / market.value[t, held])
+        settled = market.settled[held]
+        exposed = position  # what is settled on the way is cash
+        if (settled <= to).any():
+            exposed = np.where(np.arange(t, to + 1)[:, None] < settled, position, 0.0)
+        invested, net = position.sum(axis=1), exposed.sum(axis=1)
+        gross = net if (weight >= 0.0).all() else np.abs(exposed).sum(axis=1)
+        equity = self._equity(t, invested, gross, gross - net)
+        self.ret[rows] = equity[1:] / equity[:-1] - 1.0
+        self.gross[rows], self.net[rows] = gross[1:] / equity[1:], net[1:] / equity[1:]
+        self.names[rows] = np.count_nonzero(exposed[1:], axis=1)
+        if self.keep_book:
+            shares = exposed[1:] / equity[1:, None]
+            self.book.update((t + 1 + i, (held, share)) for i, share in enumerate(shares))
+        self.weight[held] = exposed[-1] / equity[-1]
+        self.row = to
+
+    def _equity(self, t: int, invested: Vector, gross: Vector, twice_short: Vector) -> Vector:
+        """Equity at the closes from t on: cash, out of which interest and fees are paid, and positions.
+
+        The shorts are half of what gross exceeds net exposure by.
+        """
+        cash, equity = 1.0 - invested[0], np.ones(len(invested))
+        for i, days in enumerate(self.market.days[t + 1 : t + len(invested)]):
             before = equity[i]
-            cash += before * self.costs.carry(gross[i] / before, short[i] / before, market.days[u])
+            cash += before * self.costs.carry(gross[i] / before, twice_short[i] / 2.0 / before, days)
             equity[i + 1] = cash + invested[i + 1]
             if equity[i + 1] <= 0.0:
                 raise WorkError(
-                    f"the book has lost everything on {market.frame.sessions[u]}: its shorts lost more "
-                    "than it owned; lower the leverage or check the prices"
+                    f"the book has lost everything on {self.market.frame.sessions[t + 1 + i]}: its shorts "
+                    "lost more than it owned; lower the leverage or check the prices"
                 )
-        rows = slice(t + 1, to + 1)
-        share = exposed[1:] / equity[1:, None]
-        self.ret[rows] = equity[1:] / equity[:-1] - 1.0
-        self.gross[rows], self.net[rows] = gross[1:] / equity[1:], share.sum(axis=1)
-        self.names[rows] = np.count_nonzero(share, axis=1)
-        if self.weights is not None:
-            self.weights[rows, held] = share
-        self.weight[held] = share[-1]
-        self.row = to
+        return equity
 
     def _trade(self) -> None:
         """Move towards the order's weights as far as prices and participation allow, and pay for it."""
@@ -161,8 +177,8 @@ class Account:
         self.ret[t] = (1.0 + self.ret[t]) * (1.0 - cost) - 1.0
         self.gross[t], self.net[t] = np.abs(self.weight).sum(), self.weight.sum()
         self.names[t] = np.count_nonzero(self.weight)
-        if self.weights is not None:
-            self.weights[t] = self.weight
+        if self.keep_book:
+            self.book[t] = (self.held, self.weight[self.held])
         self.weight /= 1.0 - cost  # the cost is paid out of cash, so the positions weigh more in what is left
         self._leave_open(order, ~whole & ((order.weight != 0.0) | (self.weight[order.names] != 0.0)))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from kairos.equity.context import PRICES, Context
 from kairos.equity.frame import Array, Frame, Mask, Outcomes
-from kairos.equity.outcome import value_path
+from kairos.panel import carry
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,14 @@ class Market:
         """The market of a namespace."""
         panels = context.panels(PRICES)
         frame, outcomes = panels.frame, panels.outcomes
-        closeadj = panels[f"{PRICES}.closeadj"]
-        # a holding without a price keeps its last value until its next one, or until it is paid out
-        value = value_path(frame, closeadj, outcomes, len(closeadj), settled=True)
-        return cls(
-            frame,
-            np.ascontiguousarray(value),  # row by row in memory, as the books read it
-            np.ascontiguousarray(np.isfinite(closeadj)),
-            settled_rows(frame, outcomes),
-            _days(frame),
-        )
+        rows = np.arange(len(frame.sessions))
+        value = panels.some(f"{PRICES}.closeadj", rows).values  # row by row in memory, as the books read it
+        priced = np.isfinite(value)
+        carry(value)  # a holding without a price keeps its last value until its next one, or its pay-out
+        settled = settled_rows(frame, outcomes)
+        paid = (rows[:, None] >= settled) & (outcomes.payout != 0.0)
+        np.multiply(value, 1.0 + outcomes.payout, out=value, where=paid)
+        return cls(frame, value, priced, settled, _days(frame))
 
 
 def settled_rows(frame: Frame, outcomes: Outcomes) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -11,15 +11,17 @@ import numpy as np
 import pyarrow as pa
 
 from kairos.equity.backtest.simulate import SESSIONS_PER_YEAR, Simulation
+from kairos.evaluation.growth import annual_return
 from kairos.evaluation.performance import Performance, performance
 from kairos.evaluation.sharpe import probabilistic_sharpe
 
 if TYPE_CHECKING:
-    from kairos.equity.frame import Array, SomeRows
+    from kairos.equity.frame import SomeRows
     from kairos.settings import Strategy
 
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]
 Series = np.ndarray[Any, np.dtype[np.float64]]
+Index = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -87,12 +89,10 @@ class BacktestResult:
         β is the one that the decision behind the day's book knew. NaN where less than half of the gross
         exposure has a beta.
         """
-        weights = self.weights
-        row, name = np.nonzero(weights)
-        run = self.simulation
-        days = np.arange(self.rows.start, self.rows.stop)
+        run, days = self.simulation, np.arange(self.rows.start, self.rows.stop)
         decision = np.array(run.decisions)[np.searchsorted(run.fills, days, side="right") - 1]
-        weight, beta = weights[row, name], self.beta.values[self.beta.at[decision[row]], name]
+        row, name, weight = self._positions(days)
+        beta = self.beta.values[self.beta.at[decision[row]], name]
         known = np.isfinite(beta)
         gross = np.bincount(row, np.abs(weight), len(days))
         covered = np.bincount(row[known], np.abs(weight[known]), len(days))
@@ -100,11 +100,11 @@ class BacktestResult:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where((covered > 0.0) & (covered >= 0.5 * gross), exposure * gross / covered, np.nan)
 
-    @property
-    def weights(self) -> Array:
-        """(T', N) weights of the scaled book after the trades of each close."""
-        assert self.simulation.scaled.weights is not None  # noqa: S101 - the scaled account keeps them
-        return self.simulation.scaled.weights[self.rows]
+    def _positions(self, days: Index) -> tuple[Index, Index, Series]:
+        """Position in `days`, column and weight of everything the scaled book held after those closes."""
+        held = [self.simulation.scaled.book[day] for day in days.tolist()]
+        row = np.repeat(np.arange(len(days)), [len(names) for names, _ in held])
+        return row, np.concatenate([names for names, _ in held]), np.concatenate([w for _, w in held])
 
     @cached_property
     def performance(self) -> Performance:
@@ -148,33 +148,33 @@ class BacktestResult:
     def fills(self) -> pa.Table:
         """The weights after each fill: date, ticker, of the raw and of the scaled book."""
         run, frame = self.simulation, self.simulation.market.frame
-        rows, names, raw, scaled = [], [], [], []
+        parts = []
         for row in run.fills:
-            pair = run.raw.weights[row], run.scaled.weights[row]  # type: ignore[index]
-            held = np.flatnonzero((pair[0] != 0.0) | (pair[1] != 0.0))
-            held = held[np.argsort(frame.tickers[held], kind="stable")]
-            rows.append(np.full(len(held), row))
-            names.append(held)
-            raw.append(pair[0][held])
-            scaled.append(pair[1][held])
-        when, name = np.concatenate(rows), np.concatenate(names)
+            (raw_names, raw), (names, scaled) = run.raw.book[row], run.scaled.book[row]
+            held = np.union1d(raw_names, names)  # columns stand in the order of the tickers
+            both = np.zeros((2, len(held)))
+            both[0, np.searchsorted(held, raw_names)] = raw
+            both[1, np.searchsorted(held, names)] = scaled
+            parts.append((np.full(len(held), row), held, *both))
+        when, name, raw, scaled = (np.concatenate(column) for column in zip(*parts, strict=True))
         return pa.table({
             "date": pa.array(frame.sessions[when]),
             "ticker": pa.array(frame.tickers[name].tolist(), pa.string()),
-            "weight_raw": np.concatenate(raw),
-            "weight": np.concatenate(scaled),
+            "weight_raw": raw,
+            "weight": scaled,
         })  # fmt: skip
 
     def headline(self) -> dict[str, Any]:
         """The numbers that the ledger keeps."""
         neutral = self.strategy.bottom_n > 0
         judged = self.simulation.raw.ret[self.rows] if neutral else self.ret - self.bench
-        numbers = self.performance.as_dict()
+        numbers: dict[str, Any] = self.performance.as_dict()
         return {
             "strategy": self.strategy.name,
             "alpha": self.alpha,
             "lower_is_better": self.lower_is_better,
             **numbers,
+            "excess_return": numbers["annual_return"] - annual_return(self.bench, SESSIONS_PER_YEAR),
             "probabilistic_sharpe": probabilistic_sharpe(judged),
             "unpriced_orders": self.simulation.scaled.unpriced,
             "left_out": self.simulation.left_out,

@@ -16,13 +16,13 @@ from kairos.equity.backtest.benchmark import benchmark_returns, follow
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.result import BacktestResult
 from kairos.equity.backtest.simulate import Signals, calendar, simulate
-from kairos.equity.columns import resolve
+from kairos.equity.columns import resolve, warnings_of
 from kairos.equity.context import PRICES, Context, open_store
 from kairos.equity.frame import SomeRows
 from kairos.errors import InputError
 from kairos.panel import last_valid
 from kairos.settings import Settings, Strategy
-from kairos.store import Transaction
+from kairos.store import RESULT, Transaction
 from kairos.store.ledger import Run, new_run, record
 from kairos.store.sql import quote, scan
 
@@ -111,8 +111,8 @@ def run_strategy(
     signals = Signals(
         alpha=replace(alpha, values=-alpha.values if lower_is_better else alpha.values),
         members=replace(price, values=np.isfinite(price.values)),
-        adv=_last_known(panels.some(columns.adv, rows)),
-        volatility=_last_known(panels.some(columns.volatility, rows)),
+        adv=_last_known(panels.some(resolve(context, columns.adv), rows)),
+        volatility=_last_known(panels.some(resolve(context, columns.volatility), rows)),
         marketcap=panels.some("universe.marketcap", rows) if strategy.backtest.benchmark == "cap" else None,
         allowed=_allowed(context, strategy),
     )
@@ -129,13 +129,13 @@ def run_strategy(
     if benchmark is not None:
         bench_raw, bench = follow(simulation, benchmark_returns(context, benchmark, frame.sessions[days]))
         name = benchmark
-    facts = context.facts_of_data()
+    facts = context.facts_of_data(warnings_of(context, column))
     return BacktestResult(
         strategy,
         column,
         lower_is_better,
         simulation,
-        panels.some(columns.beta, rows),
+        panels.some(resolve(context, columns.beta), rows),
         bench_raw,
         bench,
         name,
@@ -224,7 +224,7 @@ def _save(tx: Transaction, context: Context, result: BacktestResult, name: str, 
         },
         headline={**result.headline(), "data": result.facts["prices"], "table": f"backtest_results_{name}"},
     )
-    meta = {"run": run.id, "strategy": strategy.name, "alpha": result.alpha}
+    meta = {RESULT: True, "run": run.id, "strategy": strategy.name, "alpha": result.alpha}
     tx.put(
         f"backtest_results_{name}", [result.daily()], key=("date",), namespace=context.namespace, meta=meta
     )

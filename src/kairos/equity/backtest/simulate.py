@@ -127,8 +127,8 @@ def _simulate(
     settings = strategy.backtest
     costs = Costs.of(settings)
     financed = costs.financing_only()
-    raw, raw_bench = Account(market, costs, first, keep_weights=True), Account(market, financed, first)
-    scaled = Account(market, costs, first, keep_weights=True) if strategy.target_vol else raw
+    raw, raw_bench = Account(market, costs, first, keep_book=True), Account(market, financed, first)
+    scaled = Account(market, costs, first, keep_book=True) if strategy.target_vol else raw
     scaled_bench = Account(market, financed, first) if strategy.target_vol else raw_bench
     run = Simulation(market, signals, strategy, last, raw, scaled, raw_bench, scaled_bench)
     pending: list[tuple[int, int, list[Trade]]] = []  # fill row, decision row, trades

@@ -59,7 +59,7 @@ def decide(section: CrossSection, strategy: Strategy) -> Target:
     keys: list[Any] = [-section.alpha]
     if strategy.rank_by == "alpha_z":
         keys.append(-alpha_z(section.alpha))
-    order = np.lexsort((section.names, *keys))
+    order = np.lexsort(keys) if len(keys) > 1 else np.argsort(keys[0], kind="stable")  # names ascend
     n, both = len(order), strategy.top_n > 0 and strategy.bottom_n > 0
     bottom = min(strategy.bottom_n, n // 2 if both else n)
     top = min(strategy.top_n, n - bottom)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from kairos.equity.declare import Column, FeatureTable, Params, Scope
 from kairos.equity.frame import Array, Inputs
 from kairos.panel import lag, mean_of, returns
@@ -34,10 +32,9 @@ def compute(x: Inputs, p: BetaParams) -> Mapping[str, Array]:
     """
     r = returns(x["closeadj"])
     market = mean_of(r, lag(x.members, 1))
-    m = np.asfortranarray(np.broadcast_to(market[:, None], r.shape))
     return {
-        **{f"beta_{n}d": x.rolling(n).beta(r, m) for n in p.windows},
-        f"resid_vol_{p.residual}d": x.rolling(p.residual).residual_std(r, m),
+        **{f"beta_{n}d": x.rolling(n).beta(r, market) for n in p.windows},
+        f"resid_vol_{p.residual}d": x.rolling(p.residual).residual_std(r, market),
     }
 
 

@@ -26,7 +26,7 @@ def columns(p: PriceActionParams) -> tuple[Column, ...]:
         *(Column(f"ret_{k}d", f"closeadj_t / closeadj_{{t-{k}}} - 1, last prices within equity.listing.max_gap sessions") for k in p.returns),
         Column("hl_ratio", "h / l"),
         Column("co_ratio", "c / o"),
-        Column("true_range", "max(h - l, |h - c₋₁|, |l - c₋₁|)", "Wilder (1978)"),
+        Column("true_range", "max(h - l, |h - c₋₁|, |l - c₋₁|)", "Wilder (1978)", level=True),
         Column("range_pct", "(h - l) / o"),
         *(Column(f"breakout_{n}", f"1 when c is above the highest h of the {n} sessions before, else 0", "Donchian channel") for n in p.breakouts),
     )  # fmt: skip

@@ -12,14 +12,14 @@ from kairos.equity.frame import Array, Inputs
 from kairos.panel import lag
 
 COLUMNS = (
-    Column("body_size", "|c - o|"),
-    Column("upper_wick", "h - max(o, c)"),
-    Column("lower_wick", "min(o, c) - l"),
-    Column("candle_range", "h - l"),
+    Column("body_size", "|c - o|", level=True),
+    Column("upper_wick", "h - max(o, c)", level=True),
+    Column("lower_wick", "min(o, c) - l", level=True),
+    Column("candle_range", "h - l", level=True),
     Column("body_pct_of_range", "|c - o| / (h - l); NULL on a flat bar"),
     Column("upper_wick_pct", "(h - max(o, c)) / (h - l); NULL on a flat bar"),
     Column("lower_wick_pct", "(min(o, c) - l) / (h - l); NULL on a flat bar"),
-    Column("gap_open", "o - c₋₁"),
+    Column("gap_open", "o - c₋₁", level=True),
     Column("gap_pct", "o / c₋₁ - 1"),
 )
 

@@ -27,7 +27,7 @@ def columns(p: StatParams) -> tuple[Column, ...]:
         Column(f"vol_{p.short}d", f"std_{p.short}(r), daily"),
         Column(f"skew_{p.long}d", f"bias-adjusted skewness of r over {p.long} sessions", "Joanes & Gill (1998), G1"),
         Column(f"kurt_{p.long}d", f"bias-adjusted excess kurtosis of r over {p.long} sessions", "Joanes & Gill (1998), G2"),
-        Column(f"rolling_max_{p.short}d", f"highest c of {p.short} sessions"),
+        Column(f"rolling_max_{p.short}d", f"highest c of {p.short} sessions", level=True),
         Column(f"max_drawdown_{p.long}d", f"worst fall of closeadj from a peak within {p.long} sessions, ≤ 0"),
         Column(f"max_drawdown_{p.year}d", f"worst fall of closeadj from a peak within {p.year} sessions, ≤ 0"),
         Column("dist_52w_high", f"c / max_{p.year}(h) - 1", "George & Hwang (2004)"),

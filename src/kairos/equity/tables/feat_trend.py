@@ -28,14 +28,14 @@ class TrendParams(Params):
 def columns(p: TrendParams) -> tuple[Column, ...]:
     """Averages, distances, crossings."""
     return (
-        *(Column(f"sma_{n}", f"mean of c over {n} sessions") for n in p.sma),
-        *(Column(f"ema_{n}", f"recursive average of c, alpha 2/({n}+1), seeded with the first close") for n in (p.fast, p.slow)),
+        *(Column(f"sma_{n}", f"mean of c over {n} sessions", level=True) for n in p.sma),
+        *(Column(f"ema_{n}", f"recursive average of c, alpha 2/({n}+1), seeded with the first close", level=True) for n in (p.fast, p.slow)),
         Column(f"price_vs_sma_{p.base}", f"(c - sma_{p.base}) / sma_{p.base}"),
-        Column(f"sma_{p.base}_slope", f"sma_{p.base} - sma_{p.base} {p.slope} sessions ago"),
+        Column(f"sma_{p.base}_slope", f"sma_{p.base} - sma_{p.base} {p.slope} sessions ago", level=True),
         Column(f"sma_{p.cross_fast}_{p.cross_slow}_cross", f"sign(sma_{p.cross_fast} - sma_{p.cross_slow})"),
-        Column("macd", f"ema_{p.fast} - ema_{p.slow}", "Appel (1979)"),
-        Column("macd_signal", f"recursive average of macd, alpha 2/({p.signal}+1)", "Appel (1979)"),
-        Column("macd_hist", "macd - macd_signal", "Appel (1979)"),
+        Column("macd", f"ema_{p.fast} - ema_{p.slow}", "Appel (1979)", level=True),
+        Column("macd_signal", f"recursive average of macd, alpha 2/({p.signal}+1)", "Appel (1979)", level=True),
+        Column("macd_hist", "macd - macd_signal", "Appel (1979)", level=True),
     )  # fmt: skip
 
 

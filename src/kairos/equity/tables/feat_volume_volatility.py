@@ -28,7 +28,7 @@ def columns(p: VolumeVolatilityParams) -> tuple[Column, ...]:
         Column("volume_pct_change_1d", "v / v₋₁ - 1; NULL when v₋₁ is 0"),
         Column(f"ret_std_{p.week}d", f"std_{p.week}(r), daily"),
         Column(f"ret_std_{p.month}d", f"std_{p.month}(r), daily"),
-        Column(f"atr_{p.range}d", f"mean of the true range over {p.range} sessions", "Wilder (1978), simple mean"),
+        Column(f"atr_{p.range}d", f"mean of the true range over {p.range} sessions", "Wilder (1978), simple mean", level=True),
         Column(f"amihud_{p.month}d", f"mean over {p.month} sessions of |r| / dollar volume; sessions without volume left out", "Amihud (2002)"),
     )  # fmt: skip
 
