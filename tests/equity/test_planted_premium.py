@@ -1,4 +1,4 @@
-"""The planted reversal, found by the whole pipeline: vendor files, ingest, build, signals (`make test-slow`)."""
+"""The planted reversal, found by the whole pipeline, from vendor files to signals (`make test-slow`)."""
 
 from __future__ import annotations
 
