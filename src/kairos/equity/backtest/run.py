@@ -6,6 +6,7 @@ import datetime as dt
 import re
 import shlex
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,19 +105,24 @@ def run_strategy(
             "this version; set it to false"
         )
     panels, columns = context.panels(PRICES), strategy.backtest.columns
-    frame = panels.frame
+    frame, _ = panels.frame, panels.outcomes  # made once, before two threads ask for them
     first, last = _period(context, strategy, column)
     rows = np.array(calendar(first, last, strategy.backtest.rebalance_every))
-    alpha, price = panels.some(column, rows), panels.some("universe.price", rows)
-    signals = Signals(
-        alpha=replace(alpha, values=-alpha.values if lower_is_better else alpha.values),
-        members=replace(price, values=np.isfinite(price.values)),
-        adv=_last_known(panels.some(resolve(context, columns.adv), rows)),
-        volatility=_last_known(panels.some(resolve(context, columns.volatility), rows)),
-        marketcap=panels.some("universe.marketcap", rows) if strategy.backtest.benchmark == "cap" else None,
-        allowed=_allowed(context, strategy),
-    )
-    simulation = simulate(_market(context), signals, strategy, first, last)
+    alpha = panels.some(column, rows)
+    with ThreadPoolExecutor(1) as beside:  # prices are read while the signals are
+        market = beside.submit(_market, context)
+        price = panels.some("universe.price", rows)
+        signals = Signals(
+            alpha=replace(alpha, values=-alpha.values if lower_is_better else alpha.values),
+            members=replace(price, values=np.isfinite(price.values)),
+            adv=_last_known(panels.some(resolve(context, columns.adv), rows)),
+            volatility=_last_known(panels.some(resolve(context, columns.volatility), rows)),
+            marketcap=panels.some("universe.marketcap", rows)
+            if strategy.backtest.benchmark == "cap"
+            else None,
+            allowed=_allowed(context, strategy),
+        )
+    simulation = simulate(market.result(), signals, strategy, first, last)
     if simulation.first < 0:
         raise InputError(
             f"{strategy.name} on {column}: no decision between {frame.sessions[first]} "
