@@ -275,7 +275,7 @@ class Panels:
                 yield cell, value if chosen is None else value[chosen]
             return
         wanted = None if rows is None else pa.array(self.frame.sessions[rows])
-        for part in self.context.parts(name, ["ticker", "date", column]):
+        for part in self.context.parts(name, dict.fromkeys(("ticker", "date", column))):
             kept = part if wanted is None else part.filter(pc.is_in(part["date"], value_set=wanted))
             names, code = encode(kept["ticker"])
             cell = self.frame.cells(names, code, dates(kept["date"]))

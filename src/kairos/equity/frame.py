@@ -236,9 +236,11 @@ def dates(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.datetime64]]:
 
 
 def numbers(column: pa.ChunkedArray) -> Array:
-    """Numeric or boolean column as float64, NULL as NaN."""
+    """Numeric, boolean or date column (days since 1970) as float64, NULL as NaN."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
+    elif pa.types.is_date32(column.type):
+        column = column.cast(pa.int32())
     values: Array = column.cast(pa.float64()).to_numpy()
     return values
 

@@ -111,10 +111,10 @@ def run_strategy(
     alpha = panels.some(column, rows)
     with ThreadPoolExecutor(1) as beside:  # prices are read while the signals are
         market = beside.submit(_market, context)
-        price = panels.some("universe.price", rows)
+        listed = panels.some("universe.date", rows)  # the key alone says who is a member
         signals = Signals(
             alpha=replace(alpha, values=-alpha.values if lower_is_better else alpha.values),
-            members=replace(price, values=np.isfinite(price.values)),
+            members=replace(listed, values=np.isfinite(listed.values)),
             adv=_last_known(panels.some(resolve(context, columns.adv), rows)),
             volatility=_last_known(panels.some(resolve(context, columns.volatility), rows)),
             marketcap=panels.some("universe.marketcap", rows)
