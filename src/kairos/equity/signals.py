@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from kairos.equity.backtest.simulate import SESSIONS_PER_YEAR
 from kairos.equity.columns import resolve, warnings_of
 from kairos.equity.context import PRICES, Context, Panels, open_store
 from kairos.equity.frame import Array, Ints, Mask
@@ -34,7 +35,6 @@ from kairos.panel import neutralise, z
 from kairos.settings import Settings
 
 ROMANO_WOLF_SEED = 0
-SESSIONS_PER_YEAR = 252
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,12 @@ PRICES = "sep_base"
 """The universe is decided among all tickers that the vendor delivered."""
 
 
+ONE_ROW = """
+    SELECT * FROM tickers
+    QUALIFY row_number() OVER (PARTITION BY ticker ORDER BY ("table" <> 'SEP'), "table") = 1"""
+"""One row of ``tickers`` for each ticker: it has one for each vendor table, and that of SEP is preferred."""
+
+
 @dataclass(frozen=True)
 class Membership:
     """Members of every session, with what decided.
@@ -62,10 +68,9 @@ def metadata(context: Context, panels: Panels, rules: Universe) -> Metadata:
     """
     with context.connect("tickers", "listings") as con:
         rows = con.sql(
-            """
+            f"""
             WITH one AS (
-                SELECT * FROM tickers
-                QUALIFY row_number() OVER (PARTITION BY ticker ORDER BY ("table" <> 'SEP'), "table") = 1)
+                {ONE_ROW})
             SELECT l.ticker, l.listing,
                    o.ticker IS NOT NULL
                        AND (o.firstpricedate IS NULL OR l."last" >= o.firstpricedate) AS known,
@@ -234,11 +239,10 @@ def describe(context: Context, membership: Membership, session: int) -> pa.Table
     })  # fmt: skip
     with context.connect("tickers") as con:
         con.register("chosen", chosen)
-        return con.sql("""
+        return con.sql(f"""
             SELECT ticker, name, exchange, category, scalemarketcap, isdelisted, adv_60d, last_close
             FROM chosen LEFT JOIN (
-                SELECT * FROM tickers
-                QUALIFY row_number() OVER (PARTITION BY ticker ORDER BY ("table" <> 'SEP'), "table") = 1) t
+                {ONE_ROW}) t
             USING (ticker) ORDER BY ticker
         """).to_arrow_table()
 
