@@ -59,8 +59,8 @@ test-real: $(VENV)/installed-dev ## tests on real market data (KAIROS_REAL_DATA 
 
 lock: $(VENV)/installed-dev ## resolve the dependencies anew
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	printf 'hatchling>=1.27\neditables>=0.5\n' | $(COMPILE) --upgrade pyproject.toml - --output-file requirements.lock
-	$(COMPILE) --upgrade --extra dev pyproject.toml --constraint requirements.lock --output-file requirements-dev.lock
+	printf 'hatchling>=1.27\neditables>=0.5\n' | $(COMPILE) --upgrade --extra adr pyproject.toml - --output-file requirements.lock
+	$(COMPILE) --upgrade --extra adr --extra dev pyproject.toml --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## remove what the targets made, except the environment and data/
 	rm -rf site demo bench-out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -16,6 +16,7 @@ FLOORS = [
     {"panel"},
     {"market"},
     {"store"},
+    {"executor"},
     {"settings"},
     {"errors"},
 ]

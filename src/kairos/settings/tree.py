@@ -31,6 +31,27 @@ def _sequence(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _logspace(value: object) -> object:
+    """Read first exponent, last exponent and count; whole exponents are written without a point."""
+    if isinstance(value, list | tuple) and len(value) == 3:
+        first, last, count = value
+        if all(isinstance(number, int | float) and not isinstance(number, bool) for number in value):
+            if first >= last or count != int(count) or count < 2:
+                raise ValueError("expected [first exponent, larger last exponent, count of 2 or more]")
+            return (float(first), float(last), int(count))
+    return value
+
+
+def _duration(value: object) -> object:
+    """Read a length of time such as 15min; kept as whole seconds."""
+    if isinstance(value, str):
+        found = re.fullmatch(r"(\d+) ?(s|min|h)", value)
+        if not found:
+            raise ValueError("expected a length of time, e.g. '15min' (units s, min, h)")
+        return int(found[1]) * {"s": 1, "min": 60, "h": 3600}[found[2]]
+    return value
+
+
 def _form(pattern: str, meaning: str) -> Callable[[str], str]:
     """Make a validator of texts that match a pattern; ``meaning`` completes "expected …"."""
 
@@ -50,6 +71,9 @@ Amount = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Column = Annotated[str, AfterValidator(_form(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", "table.column"))]
+Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
+"""Whole seconds, written with a unit."""
+Stamp = Literal["start", "end"]
 Memory = Annotated[str, AfterValidator(_form(r"\d+(\.\d+)? ?[KMGT]i?B", "a size, e.g. '8GB'"))]
 
 
@@ -330,6 +354,134 @@ class Equity(Section):
         return nearest(name, names) or f" There are: {', '.join(names)}."
 
 
+class BarLabel(Section):
+    """How each source stamps its minute bars."""
+
+    us: Stamp
+    futures: Stamp
+    fx: Stamp
+    adr_quotes: Stamp
+
+
+class MaxAge(Section):
+    """How old a price of each source may be."""
+
+    us: Duration
+    futures: Duration
+    fx: Duration
+    adr_quotes: Duration
+
+
+class IndexReturns(Section):
+    """Where the index returns of the ADR desk come from."""
+
+    source: Literal["auto", "file"]
+    tolerance: Duration
+
+
+class IndexBetas(Section):
+    """Betas of the ordinaries on their indices."""
+
+    known: Literal["before", "after"]
+    window_days: Positive
+    min_pairs: Annotated[int, Field(ge=3)]
+    max_age: Count
+
+
+class UsBetas(Section):
+    """Betas of the US stocks on the indices."""
+
+    window: Positive
+    min_pairs: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.min_pairs > self.window:
+            raise ValueError(f"min_pairs = {self.min_pairs} exceeds window = {self.window}")
+        return self
+
+
+class DayGrid(Section):
+    """Which days of an exchange count."""
+
+    min_share: Share
+    window: Positive
+
+
+class Features(Section):
+    """What the models see."""
+
+    exclude: Annotated[dict[str, Texts], Field()]
+    suspicious: Share
+
+
+class WalkForward(Section):
+    """Walk-forward windows."""
+
+    train_months: Positive
+    validation_months: Positive
+    min_train: Annotated[int, Field(ge=2)]
+    min_validation: Annotated[int, Field(ge=2)]
+
+
+class Strengths(Section):
+    """The grid of a model's strength."""
+
+    logspace: Annotated[tuple[float, float, int], BeforeValidator(_logspace)]
+
+
+class Model(Section):
+    """The model of the residuals."""
+
+    name: Annotated[str, Field(min_length=1)]
+    selection: Literal["mse_1se", "ic", "ic_total", "mse", "past_oos"]
+    parameters: dict[str, Any]
+    alphas: Strengths
+
+
+class Evaluation(Section):
+    """How models are evaluated."""
+
+    min_days: Annotated[int, Field(ge=3)]
+    block: Annotated[float, Field(ge=1)]
+    draws: Annotated[int, Field(ge=100)]
+    level: Annotated[float, Field(gt=0, lt=1)]
+    seed: Count
+
+
+class Gate(Section):
+    """Which ADRs use the model."""
+
+    min_improvement: float
+    mode: Literal["full_sample", "expanding"]
+    min_months: Positive
+
+
+class Adr(Section):
+    """The ADR desk."""
+
+    start: OptionalDate
+    end: OptionalDate
+    exchanges: Annotated[Texts, Field(min_length=1)]
+    bar_label: BarLabel
+    max_age: MaxAge
+    index: IndexReturns
+    betas: IndexBetas
+    us_betas: UsBetas
+    grid: DayGrid
+    features: Features
+    windows: WalkForward
+    model: Model
+    evaluation: Evaluation
+    gate: Gate
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.start and self.end and self.start > self.end:
+            raise ValueError(f"start = {self.start} is after end = {self.end}")
+        return self
+
+
 class Settings(Section):
     """The whole tree. Made by :func:`kairos.settings.load`."""
 
@@ -337,6 +489,7 @@ class Settings(Section):
     store: Storage
     run: Run
     equity: Equity
+    adr: Adr
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

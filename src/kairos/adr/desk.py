@@ -1,0 +1,154 @@
+"""The desk's data directory: where each file is, and how the desk writes one.
+
+A file that the user brought is used and never replaced unless they ask for it. The desk knows its own files
+by a ledger of fingerprints: a file whose content is not what the desk wrote last belongs to the user.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from kairos.errors import InputError
+
+if TYPE_CHECKING:
+    from kairos.settings import Settings
+
+LEDGER = "data/processed/.kairos_files.json"
+
+ADR_INFO = "data/raw/adr_info.csv"
+FUTURES_SYMBOLS = "data/raw/futures_symbols.csv"
+CLOSE_OFFSETS = "data/raw/close_time_offsets.csv"
+ORDINARY_CLOSES = "data/raw/ordinary/ord_PX_LAST_adjust_all.csv"
+INDEX_CLOSES = "data/raw/indices/indices_PX_LAST.csv"
+US_MINUTES = "data/raw/russell1000/ohlcv-1m"
+FX_MINUTES = "data/raw/currencies/minute_bars"
+US_SECTORS = "data/raw/us_sectors.csv"
+US_FACTORS = "data/processed/russell1000/adjustment_factors.csv"
+US_CLOSES = "data/processed/russell1000/close_at_exchange_auction_adjusted"
+US_BETAS = "data/processed/russell1000/russell_betas"
+FUTURES = "data/processed/futures/converted_minute_bars"
+BETAS = "data/processed/models/ordinary_betas_index_only.csv"
+MODELS = "data/processed/models/with_us_stocks"
+FEATURES = f"{MODELS}/features"
+TARGETS = f"{MODELS}/targets.parquet"
+NOTEBOOK = "notebooks/lasso_russell_analysis.ipynb"
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A data directory and the settings that it is worked with.
+
+    Attributes
+    ----------
+    root
+        The directory that holds ``data/raw`` and ``data/processed``.
+    settings
+        The resolved settings.
+    force
+        Replace files that the desk did not make.
+    """
+
+    root: Path
+    settings: Settings
+    force: bool = False
+
+    def path(self, name: str) -> Path:
+        """Give the absolute path of a file that is named relative to the root."""
+        return (self.root / name).resolve()
+
+    def existing(self, name: str, what: str) -> Path:
+        """Path of a file that must be there.
+
+        Raises
+        ------
+        InputError
+            When it is not; the message names the file and what it would have held.
+        """
+        path = self.path(name)
+        if not path.exists():
+            raise InputError(f"{path}: the file is missing; it holds {what}")
+        return path
+
+    def is_users(self, name: str) -> bool:
+        """Whether a file exists that the desk did not make, or that was changed since."""
+        path = self.path(name)
+        return path.is_file() and self._made().get(name) != fingerprint(path)
+
+    def save(self, files: Iterable[tuple[str, Callable[[Path], object]]]) -> list[Path]:
+        """Write files, each to a temporary name that is then renamed, and enter them in the ledger.
+
+        Parameters
+        ----------
+        files
+            Pairs of a name relative to the root and a function that writes the content to a path.
+
+        Raises
+        ------
+        InputError
+            Before a file of the user would be replaced without ``force``.
+        """
+        written: dict[str, str] = {}
+        made = self._made()
+        try:
+            for name, write in files:
+                path = self.path(name)
+                if path.is_file() and not self.force and made.get(name) != fingerprint(path):
+                    raise InputError(
+                        f"{path}: this file was not made by the desk, or was changed since, and is left "
+                        "alone; move it away or use --force"
+                    )
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+                try:
+                    write(temporary)
+                    written[name] = fingerprint(temporary)
+                    temporary.replace(path)
+                finally:
+                    temporary.unlink(missing_ok=True)
+        finally:
+            self._enter(written)
+        return [self.path(name) for name in written]
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Delete files of an earlier run that the desk made; a file of the user stays."""
+        made = self._made()
+        for name in names:
+            path = self.path(name)
+            if path.is_file() and made.get(name) == fingerprint(path):
+                path.unlink()
+
+    def _made(self) -> dict[str, str]:
+        with contextlib.suppress(FileNotFoundError):
+            text = self.path(LEDGER).read_text(encoding="utf-8")
+            try:
+                made: dict[str, str] = json.loads(text)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{self.path(LEDGER)}: damaged ({error}); delete it") from error
+            return made
+        return {}
+
+    def _enter(self, written: dict[str, str]) -> None:
+        if not written:
+            return
+        ledger = self.path(LEDGER)
+        ledger.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(ledger.with_suffix(".lock")):
+            text = json.dumps({**self._made(), **written}, indent=0, sort_keys=True)
+            temporary = ledger.with_suffix(f".{os.getpid()}.tmp")
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(ledger)
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
