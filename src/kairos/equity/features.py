@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,6 +13,7 @@ from kairos.equity.context import PRICES, Context
 from kairos.equity.declare import FeatureTable, Params, Scope
 from kairos.equity.frame import Array, Inputs
 from kairos.errors import WorkError
+from kairos.panel import pick
 
 ARROW_TYPES = {"FLOAT": pa.float32(), "DOUBLE": pa.float64(), "TINYINT": pa.int8()}
 BLOCK = 64
@@ -23,44 +24,53 @@ def feature_parts(context: Context, declaration: FeatureTable, params: Params) -
     """Compute a feature table and cut it into the parts of the price base."""
     panels = context.panels(PRICES)
     inputs, frame = panels.inputs((*declaration.inputs, *declaration.optional)), panels.frame
-    if declaration.scope is Scope.TICKER:
-        made = _in_blocks(declaration, params, inputs, context.settings.run.threads)
-    else:
-        made = _computed(declaration, params, inputs)
-    columns = declaration.columns(params)
-    flat = {c.name: (made[c.name].T.reshape(-1), ARROW_TYPES[c.dtype]) for c in columns}
+    kinds = {c.name: ARROW_TYPES[c.dtype] for c in declaration.columns(params)}
+    rows = _computed_rows(declaration, params, inputs, kinds, context.settings.run.threads)
 
     def parts() -> Iterator[pa.Table]:
-        for part in frame.parts:
-            values = {name: _column(panel[part.cell], kind) for name, (panel, kind) in flat.items()}
-            yield pa.table({"ticker": part.keys["ticker"], "date": part.keys["date"], **values})
+        for part, made in zip(frame.parts, rows, strict=True):
+            keys = part.written_keys
+            values = {name: _column(made.pop(name), kind) for name, kind in kinds.items()}
+            yield pa.table({"ticker": keys["ticker"], "date": keys["date"], **values})
 
     return parts()
 
 
-def _in_blocks(
-    declaration: FeatureTable, params: Params, inputs: Inputs, threads: int
-) -> dict[str, np.ndarray[Any, Any]]:
-    """Compute a table that never looks across tickers block by block.
+def _computed_rows(
+    declaration: FeatureTable,
+    params: Params,
+    inputs: Inputs,
+    kinds: Mapping[str, pa.DataType],
+    threads: int,
+) -> list[dict[str, np.ndarray[Any, Any]]]:
+    """Columns of a table at the stored rows, part by part, in the precision in which they are stored.
 
-    The intermediate panels of a block stay in the cache and in memory that is used again; only the results,
-    in the precision in which they are stored, are kept for all tickers.
+    A table that never looks across tickers is computed block by block: the intermediate panels of a block
+    stay in the cache and in memory that is used again. The stored rows of a block of listings stand side by
+    side in every part, for both are in the order of the tickers.
     """
-    T, N = inputs.frame.shape
-    kinds = {c.name: ARROW_TYPES[c.dtype] for c in declaration.columns(params)}
-    stored = {name: np.float32 if kind == pa.float32() else np.float64 for name, kind in kinds.items()}
-    made = {name: np.empty((T, N), kind, order="F") for name, kind in stored.items()}
+    frame = inputs.frame
+    T, N = frame.shape
+    stored = {name: np.float64 if kind == pa.float64() else np.float32 for name, kind in kinds.items()}
+    rows = [{name: np.empty(len(part.cell), kind) for name, kind in stored.items()} for part in frame.parts]
+    whole = None if declaration.scope is Scope.TICKER else _computed(declaration, params, inputs)
 
     def fill(lo: int) -> None:
         hi = min(lo + BLOCK, N)
-        for name, panel in _computed(declaration, params, inputs.block(lo, hi)).items():
-            with np.errstate(over="ignore"):
-                made[name][:, lo:hi] = panel
+        block = (
+            _computed(declaration, params, inputs.block(lo, hi))
+            if whole is None
+            else {name: panel[:, lo:hi] for name, panel in whole.items()}
+        )
+        for part, made in zip(frame.parts, rows, strict=True):
+            a, b = np.searchsorted(part.cell, np.array([lo * T, hi * T], part.cell.dtype))  # else a copy
+            for name, panel in block.items():
+                pick(panel, part.cell[a:b], lo * T, made[name][a:b])
 
-    inputs.frame.listed  # noqa: B018 - made once, before threads ask for it
+    frame.listed  # noqa: B018 - made once, before threads ask for it
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(fill, range(0, N, BLOCK)))
-    return made
+    return rows
 
 
 def _computed(declaration: FeatureTable, params: Params, inputs: Inputs) -> dict[str, Array]:

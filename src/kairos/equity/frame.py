@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from kairos.panel import Rolling
+from kairos.store import plain_form
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
@@ -31,6 +32,11 @@ class PartRows:
     keys: pa.Table
     cell: Ints
     """Flat index ``column · T + row`` into a Fortran-ordered panel."""
+
+    @cached_property
+    def written_keys(self) -> pa.Table:
+        """The keys in the form that is written, which all feature tables share."""
+        return plain_form(self.keys)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from kairos.panel.cross import (
     winsorise,
     z,
 )
-from kairos.panel.lag import carry, change, lag, last_valid, returns
+from kairos.panel.lag import carry, change, lag, last_valid, pick, returns
 from kairos.panel.recursive import exponential, warmup
 from kairos.panel.rolling import Rolling
 
@@ -56,6 +56,7 @@ __all__ = [
     "last_valid",
     "mean_of",
     "neutralise",
+    "pick",
     "quantile_of",
     "rank",
     "returns",

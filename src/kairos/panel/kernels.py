@@ -13,7 +13,7 @@ Cross-sectional kernels run over the columns in their order, and keep one sum pe
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
@@ -382,6 +382,14 @@ def carry(x: Array, lo: int, hi: int) -> None:
         for j in range(lo, hi):
             if math.isnan(x[t, j]):
                 x[t, j] = x[t - 1, j]
+
+
+@kernel
+def pick(x: Array, cell: npt.NDArray[np.int64], begin: int, out: npt.NDArray[np.floating[Any]]) -> None:
+    """Take the values at flat cells ``cell − begin`` of the columns, in the precision of ``out``."""
+    flat = x.ravel()
+    for i in range(cell.size):
+        out[i] = flat[cell[i] - begin]
 
 
 # Cross-section --------------------------------------------------------------------------------------------

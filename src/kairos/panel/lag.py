@@ -5,9 +5,10 @@ Everything here looks backwards: the value at row t uses rows ≤ t.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from kairos.errors import InputError
 from kairos.panel import kernels
@@ -78,6 +79,30 @@ def carry(x: Array) -> None:
     if not x.flags.c_contiguous:
         raise InputError("carry works in place on a row-major panel")
     in_ranges(lambda lo, hi: kernels.carry(x, lo, hi), x.shape[1], x.size)
+
+
+def pick(x: Array, cell: npt.NDArray[np.integer[Any]], begin: int, out: npt.NDArray[Any]) -> None:
+    """Take values of a panel by flat cell, in the precision of ``out``; what overflows it is infinite.
+
+    Parameters
+    ----------
+    x : (T, N)
+        A block of neighbouring columns of a larger panel.
+    cell : (K,)
+        ``column · T + row`` in the larger panel, inside the block.
+    begin : int
+        Cell of the block's first value.
+    out : (K,) float32 or float64
+        Is filled.
+
+    Examples
+    --------
+    >>> out = np.empty(2, dtype=np.float32)
+    >>> pick(np.array([[1.0, 3.0], [2.0, 4.0]]), np.array([11, 12]), 10, out)
+    >>> out.tolist()
+    [2.0, 3.0]
+    """
+    kernels.pick(columns(x), cell, begin, out)
 
 
 def returns(x: Array) -> Array:

@@ -15,9 +15,20 @@ none of it, and a killed run leaves the previous catalog.
 [{'close': 2.5}]
 """
 
+from kairos.store.parts import plain_form
 from kairos.store.publish import Transaction
 from kairos.store.snapshot import Snapshot
 from kairos.store.store import Store, Vacuumed, Verified
 from kairos.store.tables import RESULT, Part, Table
 
-__all__ = ["RESULT", "Part", "Snapshot", "Store", "Table", "Transaction", "Vacuumed", "Verified"]
+__all__ = [
+    "RESULT",
+    "Part",
+    "Snapshot",
+    "Store",
+    "Table",
+    "Transaction",
+    "Vacuumed",
+    "Verified",
+    "plain_form",
+]

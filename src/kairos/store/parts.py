@@ -34,8 +34,36 @@ ROW_GROUP = 131_072
 """Rows of a row group: the unit that DuckDB reads in parallel and skips by its statistics."""
 
 
+class OrderedKeys:
+    """Key columns that were found in order, so that tables which share them are checked once.
+
+    Arrow data never change: the same buffers hold the same keys. The columns are kept, for otherwise another
+    one could get their addresses; only those of the last `KEPT` parts.
+    """
+
+    KEPT = 64
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Any, ...], list[pa.ChunkedArray]] = {}
+
+    def check(self, name: str, table: pa.Table, key: Sequence[str]) -> None:
+        """Check a table as `_check_order` does, unless its key columns are known."""
+        columns = [table[column] for column in key if column in table.column_names]
+        place = (tuple(key), *map(_place, columns))
+        if place not in self._found:
+            _check_order(name, table, key)
+            self._found[place] = columns
+            for oldest in list(self._found)[: -self.KEPT]:
+                del self._found[oldest]
+
+
 def write_parts(
-    folder: Path, name: str, tables: Iterable[pa.Table | Part], key: Sequence[str], threads: int
+    folder: Path,
+    name: str,
+    tables: Iterable[pa.Table | Part],
+    key: Sequence[str],
+    threads: int,
+    known: OrderedKeys | None = None,
 ) -> list[Part]:
     """Write a stream of Arrow tables as parts of one table.
 
@@ -52,6 +80,8 @@ def write_parts(
         Columns that identify a row.
     threads
         Parts written at the same time.
+    known
+        Keys that need no check, and to which those of the tables are added.
 
     Returns
     -------
@@ -64,19 +94,20 @@ def write_parts(
         If the stream is empty, parts differ in their columns, a part isn't in strictly increasing order of
         its key, or the disk is full.
     """
+    known = known or OrderedKeys()
     parts: list[Part] = []
     pending: deque[Future[Part]] = deque()
     schema: pa.Schema | None = None
     with ThreadPoolExecutor(threads) as pool:
         for item in tables:
-            rows = item if isinstance(item, Part) else _plain(item)
+            rows = item if isinstance(item, Part) else plain_form(item)
             found = _schema(rows)
             schema = schema or found
             if found != schema:
                 raise WorkError(
                     f"table {name}: its parts differ in their columns: {_difference(schema, found)}"
                 )
-            pending.append(pool.submit(_write, folder, name, rows, key))
+            pending.append(pool.submit(_write, folder, name, rows, key, known))
             if len(pending) > threads:
                 parts.append(pending.popleft().result())
         parts.extend(future.result() for future in pending)
@@ -123,10 +154,10 @@ def column_types(path: Path, engine: sql.Engine) -> tuple[tuple[str, str], ...]:
     return tuple((column, kind) for column, kind, *_ in described)
 
 
-def _write(folder: Path, name: str, table: pa.Table | Part, key: Sequence[str]) -> Part:
+def _write(folder: Path, name: str, table: pa.Table | Part, key: Sequence[str], known: OrderedKeys) -> Part:
     if isinstance(table, Part):
         return table
-    _check_order(name, table, key)
+    known.check(name, table, key)
     data = _encode(table, key)
     part = folder / f"{digest(data)}.parquet"
     if part.exists() and part.stat().st_size == len(data):
@@ -139,7 +170,11 @@ def _write(folder: Path, name: str, table: pa.Table | Part, key: Sequence[str]) 
 
 
 def _encode(table: pa.Table, key: Sequence[str]) -> memoryview:
-    sink = pa.BufferOutputStream()
+    groups = 1 + table.num_rows // ROW_GROUP
+    # Twice the data (a text column may be there as dictionary and plain), a sixth more by Snappy, headers.
+    # Memory that is not written to costs nothing; a stream that grows is copied.
+    room = pa.allocate_buffer(3 * table.nbytes + (groups * table.num_columns + 1) * 2**16)
+    sink = pa.FixedSizeBufferWriter(room)
     text = [column.name for column in table.schema if pa.types.is_string(column.type)]
     pq.write_table(
         table,
@@ -150,13 +185,21 @@ def _encode(table: pa.Table, key: Sequence[str]) -> memoryview:
         write_statistics=list(key),
         store_schema=False,
     )
-    return memoryview(sink.getvalue())
+    return memoryview(room)[: sink.tell()]
 
 
-def _plain(table: pa.Table) -> pa.Table:
+def _place(column: pa.ChunkedArray) -> tuple[Any, ...]:
+    """Where the data of a column are."""
+    return tuple(
+        (chunk.offset, len(chunk), *(buffer.address for buffer in chunk.buffers() if buffer))
+        for chunk in column.chunks
+    )
+
+
+def plain_form(table: pa.Table) -> pa.Table:
     """Return the table in the one form that is written: plain strings, no metadata, one chunk.
 
-    Where chunks end, the pages of a file may end too.
+    Where chunks end, the pages of a file may end too. A table that has this form is not copied.
     """
     fields = [pa.field(column.name, _plain_type(column.type)) for column in table.schema]
     return table.cast(pa.schema(fields)).combine_chunks()

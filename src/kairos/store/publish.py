@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kairos.errors import WorkError
 from kairos.store import sql
-from kairos.store.parts import check_unique, column_types, merge, write_parts
+from kairos.store.parts import OrderedKeys, check_unique, column_types, merge, write_parts
 from kairos.store.snapshot import MAIN, Snapshot
 from kairos.store.tables import Manifest, Part, Table, plain
 from kairos.store.version import code_version
@@ -46,6 +46,7 @@ class Transaction:
         self._engine = engine
         self._compact_parts = compact_parts
         self._steps: list[Step] = []
+        self._known = OrderedKeys()
 
     def put(
         self,
@@ -176,7 +177,8 @@ class Transaction:
     ) -> Table:
         sql.check_name(name, "table")
         sql.check_name(namespace, "namespace")
-        written = write_parts(self._layout.folder / name, name, parts, key, self._engine.threads)
+        folder = self._layout.folder / name
+        written = write_parts(folder, name, parts, key, self._engine.threads, self._known)
         check_unique(name, written, key, self._engine)
         columns = column_types(written[0].path, self._engine)
         return Table(name, namespace, tuple(key), columns, tuple(written), plain(dict(meta)))
