@@ -29,6 +29,7 @@ from kairos.equity.frame import (
 )
 from kairos.equity.vendor import TABLES
 from kairos.errors import InputError, WorkError
+from kairos.panel import place
 from kairos.settings import Settings
 from kairos.store import Snapshot, Store, Table
 from kairos.store.sql import quote, scan
@@ -238,8 +239,7 @@ class Panels:
         at[rows] = np.arange(len(rows))
         values = np.full((len(rows), N), np.nan)
         for cell, value in self._cells(name, at >= 0):
-            column, row = np.divmod(cell, T)
-            values[at[row], column] = value
+            place(cell, value, at, values)
         return SomeRows(values, at)
 
     def _load(self, name: str) -> Array:

@@ -94,15 +94,16 @@ class Frame:
         return np.unique(self.tickers)
 
     @cached_property
-    def column_of(self) -> np.ndarray[Any, np.dtype[np.int32]]:
-        """(tickers, T) column of a ticker on a session, -1 where it has no row."""
-        T = len(self.sessions)
-        found = np.full((len(self.names), T), -1, dtype=np.int32)
-        ticker = np.searchsorted(self.names, self.tickers)
-        for part in self.parts:
-            column, row = np.divmod(part.cell, T)
-            found[ticker[column], row] = column
-        return found
+    def _begins(self) -> tuple[Ints, ...]:
+        """First column of each ticker; first row of its 2nd, 3rd, ... listing, T where there is none."""
+        name = np.searchsorted(self.names, self.tickers)
+        column = np.searchsorted(name, np.arange(len(self.names)))
+        rank = np.arange(len(name)) - column[name]
+        later = []
+        for k in range(1, int(rank.max(initial=0)) + 1):
+            later.append(np.full(len(self.names), len(self.sessions)))
+            later[-1][name[rank == k]] = self.first[rank == k] - self.start
+        return column, *later
 
     def block(self, lo: int, hi: int) -> Frame:
         """The listings lo..hi, without stored rows."""
@@ -128,9 +129,14 @@ class Frame:
             np.where(self.names[known] == names, known, -1) if len(self.names) else np.full(len(names), -1)
         )
         name, row = known[code], rows_of(self.sessions, date)
-        column = self.column_of[name, row]  # -1 counts from the end and is put right below
-        cell = column * np.int64(len(self.sessions)) + row
-        cell[(name < 0) | (row < 0) | (column < 0)] = -1
+        outside = (name < 0) | (row < 0)
+        begin, *later = self._begins
+        column = np.append(begin, 0)[name]  # -1 counts from the end, where nothing is taken from
+        for starts in later:
+            column += row >= np.append(starts, len(self.sessions))[name]
+        cell: Ints = column * np.int64(len(self.sessions)) + row
+        outside |= ~self.exists.T.reshape(-1)[cell] if self.exists.size else True
+        cell[outside] = -1
         return cell
 
     def since(self, number: Ints) -> Mask:

@@ -19,6 +19,7 @@ a session earlier is passed through `lag`.
 * `Rolling`: mean, std, var, sum, min, max, rank, skew, kurt, drawdown, cov, corr, beta, residual_std
 * `exponential`, `warmup`: recursive averages
 * `lag`, `last_valid`, `carry`, `returns`, `change`: the past of a column
+* `pick`, `place`: values by their flat cell
 * `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`,
   `quantile_of`: the cross-section of a date
 """
@@ -37,7 +38,7 @@ from kairos.panel.cross import (
     winsorise,
     z,
 )
-from kairos.panel.lag import carry, change, lag, last_valid, pick, returns
+from kairos.panel.lag import carry, change, lag, last_valid, pick, place, returns
 from kairos.panel.recursive import exponential, warmup
 from kairos.panel.rolling import Rolling
 
@@ -57,6 +58,7 @@ __all__ = [
     "mean_of",
     "neutralise",
     "pick",
+    "place",
     "quantile_of",
     "rank",
     "returns",

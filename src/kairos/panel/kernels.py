@@ -392,6 +392,16 @@ def pick(x: Array, cell: npt.NDArray[np.int64], begin: int, out: npt.NDArray[np.
         out[i] = flat[cell[i] - begin]
 
 
+@kernel
+def place(
+    cell: npt.NDArray[np.int64], values: Array, length: int, at: npt.NDArray[np.int64], out: Array
+) -> None:
+    """Put values of flat cells ``column · length + row`` into the row ``at[row]`` of a row-major array."""
+    for i in range(cell.size):
+        column = cell[i] // length
+        out[at[cell[i] - column * length], column] = values[i]
+
+
 # Cross-section --------------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,30 @@ def pick(x: Array, cell: npt.NDArray[np.integer[Any]], begin: int, out: npt.NDAr
     kernels.pick(columns(x), cell, begin, out)
 
 
+def place(cell: npt.NDArray[np.integer[Any]], values: Array, at: npt.NDArray[np.int64], out: Array) -> None:
+    """Put values into some rows of a panel, row-major, by their flat cells in the whole one.
+
+    Parameters
+    ----------
+    cell : (K,)
+        ``column · T + row`` in the whole panel.
+    values : (K,)
+        What stands there.
+    at : (T,)
+        Row of ``out`` for each row of the whole panel; every cell's row must have one.
+    out : (R, N) C-contiguous
+        Is filled.
+
+    Examples
+    --------
+    >>> out = np.zeros((1, 2))
+    >>> place(np.array([1, 3]), np.array([5.0, 6.0]), np.array([-1, 0]), out)
+    >>> out.tolist()
+    [[5.0, 6.0]]
+    """
+    kernels.place(cell, values, len(at), at, out)
+
+
 def returns(x: Array) -> Array:
     """Return the simple return over one session, xₜ/xₜ₋₁ − 1; NaN unless both exist and xₜ₋₁ > 0.
 

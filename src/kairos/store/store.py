@@ -265,7 +265,8 @@ class Store:
         before, after = catalog.swap(self.layout, advance)
         for manifest in (before, after):  # before: a publisher killed right after its swap didn't record it
             history.record(self.layout, manifest)
-        history.prune(self.layout, self.keep_snapshots)
+        if before.state != after.state:  # results alone make no state too many, however many runs there are
+            history.prune(self.layout, self.keep_snapshots)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

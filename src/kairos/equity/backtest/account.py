@@ -126,12 +126,14 @@ class Account:
         """
         market, t, held = self.market, self.row, self.held
         weight, rows = self.weight[held], slice(t + 1, to + 1)
-        position = weight * (market.value[t : to + 1, held] / market.value[t, held])
+        value = market.value[t : to + 1, held]
+        position = weight * (value / value[0])
         settled = market.settled[held]
-        exposed = position  # what is settled on the way is cash
-        if (settled <= to).any():
+        exposed, invested = position, position.sum(axis=1)
+        net = invested
+        if (settled <= to).any():  # what is settled on the way is cash
             exposed = np.where(np.arange(t, to + 1)[:, None] < settled, position, 0.0)
-        invested, net = position.sum(axis=1), exposed.sum(axis=1)
+            net = exposed.sum(axis=1)
         gross = net if (weight >= 0.0).all() else np.abs(exposed).sum(axis=1)
         equity = self._equity(t, invested, gross, gross - net)
         self.ret[rows] = equity[1:] / equity[:-1] - 1.0

@@ -6,7 +6,7 @@ import datetime as dt
 import re
 import shlex
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,21 +105,29 @@ def run_strategy(
             "this version; set it to false"
         )
     panels, columns = context.panels(PRICES), strategy.backtest.columns
-    frame, _ = panels.frame, panels.outcomes  # made once, before two threads ask for them
-    first, last = _period(context, strategy, column)
-    rows = np.array(calendar(first, last, strategy.backtest.rebalance_every))
-    alpha = panels.some(column, rows)
-    with ThreadPoolExecutor(1) as beside:  # prices are read while the signals are
-        market = beside.submit(_market, context)
-        listed = panels.some("universe.date", rows)  # the key alone says who is a member
+    with ThreadPoolExecutor(2) as pool:  # reading is most of the work; two files at a time
+        grid = pool.submit(lambda: (panels.frame, panels.outcomes))
+        first, last = _period(context, strategy, column)
+        frame, _ = grid.result()
+        rows = np.array(calendar(first, last, strategy.backtest.rebalance_every))
+
+        def read(name: str) -> Future[SomeRows]:
+            return pool.submit(panels.some, name, rows)
+
+        market = pool.submit(_market, context)
+        listed = read("universe.date")  # the key alone says who is a member
+        alpha = read(column)
+        adv, volatility, beta = (
+            read(resolve(context, name)) for name in (columns.adv, columns.volatility, columns.beta)
+        )
+        marketcap = read("universe.marketcap") if strategy.backtest.benchmark == "cap" else None
+        ranked, named = alpha.result(), listed.result()
         signals = Signals(
-            alpha=replace(alpha, values=-alpha.values if lower_is_better else alpha.values),
-            members=replace(listed, values=np.isfinite(listed.values)),
-            adv=_last_known(panels.some(resolve(context, columns.adv), rows)),
-            volatility=_last_known(panels.some(resolve(context, columns.volatility), rows)),
-            marketcap=panels.some("universe.marketcap", rows)
-            if strategy.backtest.benchmark == "cap"
-            else None,
+            alpha=replace(ranked, values=-ranked.values if lower_is_better else ranked.values),
+            members=replace(named, values=np.isfinite(named.values)),
+            adv=_last_known(adv.result()),
+            volatility=_last_known(volatility.result()),
+            marketcap=marketcap.result() if marketcap else None,
             allowed=_allowed(context, strategy),
         )
     simulation = simulate(market.result(), signals, strategy, first, last)
@@ -141,7 +149,7 @@ def run_strategy(
         column,
         lower_is_better,
         simulation,
-        panels.some(resolve(context, columns.beta), rows),
+        beta.result(),
         bench_raw,
         bench,
         name,
