@@ -48,6 +48,35 @@ def equity(
     console.say(str(out))
 
 
+@app.command()
+def adr(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write, new or empty.")],
+    adrs: Annotated[int, typer.Option("--adrs", help="ADRs, on eleven European exchanges in turn.")] = 12,
+    us_stocks: Annotated[int, typer.Option("--us-stocks", help="US stocks, at least 20.")] = 120,
+    months: Annotated[int, typer.Option("--months", help="Calendar months of daily data.")] = 26,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same files.")] = 0,
+    start: Annotated[str, typer.Option("--start", metavar="DATE", help="First date.")] = "2024-01-02",
+    minutes: Annotated[
+        str,
+        typer.Option("--minutes", metavar="N|MONTHS", help="Months with minutes: the last N, or by name."),
+    ] = "2",
+    config: ConfigOption = None,
+) -> None:
+    """Write the data directory of a simulated ADR desk, daily and minutes, and truth.json.
+
+    Example: kairos simulate adr --out desk --adrs 12 --us-stocks 120 --months 26 --minutes 2025-03,2025-11
+    """
+    from kairos.simulate.adr import simulate_desk
+
+    settings_of(config, None)
+    chosen = int(minutes) if minutes.isdecimal() else [month.strip() for month in minutes.split(",")]
+    with console.progress("Simulating"):
+        simulate_desk(
+            out, adrs=adrs, us_stocks=us_stocks, months=months, seed=seed, start=start, minutes=chosen
+        )
+    console.say(str(out))
+
+
 DEMO = ".kairos-demo"
 """Marks a folder as made by the demo, so that the next demo may empty it."""
 

@@ -1,5 +1,6 @@
-"""Facts about exchanges: sessions. No files, no prices."""
+"""Facts about exchanges: sessions and closes. No files, no prices."""
 
-from kairos.market.exchange import next_session, sessions
+from kairos.market.auction import close_times, early_closes, reference_times
+from kairos.market.exchange import is_exchange, next_session, sessions
 
-__all__ = ["next_session", "sessions"]
+__all__ = ["close_times", "early_closes", "is_exchange", "next_session", "reference_times", "sessions"]

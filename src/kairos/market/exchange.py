@@ -23,18 +23,37 @@ Dates = np.ndarray[Any, np.dtype[np.datetime64]]
 LONGEST_CLOSURE = np.timedelta64(366, "D")  # no exchange has stayed closed for longer since 1970
 
 
-@lru_cache(maxsize=32)
-def _sessions_of_years(exchange: str, first: int, last: int) -> Dates:
-    """All sessions of the calendar years first to last."""
+def calendar_of_years(exchange: str, first: int, last: int) -> Any:
+    """Calendar of the package over the years first to last.
+
+    Raises
+    ------
+    InputError
+        The exchange is unknown, or its calendar does not reach that far.
+    """
     try:
-        calendar = exchange_calendars.get_calendar(exchange, start=f"{first}-01-01", end=f"{last}-12-31")
+        return exchange_calendars.get_calendar(exchange, start=f"{first}-01-01", end=f"{last}-12-31")
     except CalendarError as error:
         raise InputError(f"exchange {exchange!r}: {error} Use a market code such as XNYS or XLON.") from error
     except ValueError as error:
         raise InputError(f"exchange {exchange!r}, years {first} to {last}: {error}") from error
-    days: Dates = calendar.sessions.to_numpy().astype("datetime64[D]")
+
+
+@lru_cache(maxsize=32)
+def _sessions_of_years(exchange: str, first: int, last: int) -> Dates:
+    """All sessions of the calendar years first to last."""
+    days: Dates = calendar_of_years(exchange, first, last).sessions.to_numpy().astype("datetime64[D]")
     days.flags.writeable = False  # shared by every caller
     return days
+
+
+def is_exchange(code: str) -> bool:
+    """Whether a text is the market code of an exchange whose sessions are known.
+
+    >>> is_exchange("XLON"), is_exchange("London")
+    (True, False)
+    """
+    return code in exchange_calendars.get_calendar_names(include_aliases=False)
 
 
 def sessions(start: npt.ArrayLike, end: npt.ArrayLike, exchange: str = "XNYS") -> Dates:

@@ -1,0 +1,1 @@
+"""Parts of the simulated ADR desk; `kairos.simulate.adr` is its front."""
