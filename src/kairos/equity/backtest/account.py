@@ -52,6 +52,10 @@ class Account:
 
     Attributes
     ----------
+    weight : (N,)
+        Weights now.
+    held : (n,) int
+        Columns with a position.
     ret, cost, turnover, gross, net, names : (T,)
         Daily return after costs, cost, Σ|Δw|, exposures after the close's trades, number of positions.
     book : dict
@@ -65,6 +69,7 @@ class Account:
     begin: int
     keep_book: bool = False
     weight: Vector = field(init=False)
+    held: Index = field(init=False, default_factory=lambda: np.zeros(0, dtype=np.int64))
     row: int = field(init=False)
     ret: Vector = field(init=False)
     cost: Vector = field(init=False)
@@ -81,11 +86,6 @@ class Account:
         self.weight, self.row = np.zeros(N), self.begin
         self.ret, self.cost, self.turnover = np.zeros(T), np.zeros(T), np.zeros(T)
         self.gross, self.net, self.names = np.zeros(T), np.zeros(T), np.zeros(T)
-
-    @property
-    def held(self) -> Index:
-        """Columns with a position."""
-        return np.flatnonzero(self.weight)
 
     @property
     def weights(self) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -130,15 +130,17 @@ class Account:
         position = weight * (value / value[0])
         settled = market.settled[held]
         exposed, invested = position, position.sum(axis=1)
-        net = invested
+        net, names = invested, np.full(len(position), float(len(held)))
         if (settled <= to).any():  # what is settled on the way is cash
-            exposed = np.where(np.arange(t, to + 1)[:, None] < settled, position, 0.0)
-            net = exposed.sum(axis=1)
+            alive = np.arange(t, to + 1)[:, None] < settled
+            exposed = np.where(alive, position, 0.0)
+            net, names = exposed.sum(axis=1), alive.sum(axis=1)
+            self.held = held[alive[-1]]
         gross = net if (weight >= 0.0).all() else np.abs(exposed).sum(axis=1)
         equity = self._equity(t, invested, gross, gross - net)
         self.ret[rows] = equity[1:] / equity[:-1] - 1.0
         self.gross[rows], self.net[rows] = gross[1:] / equity[1:], net[1:] / equity[1:]
-        self.names[rows] = np.count_nonzero(exposed[1:], axis=1)
+        self.names[rows] = names[1:]
         if self.keep_book:
             shares = exposed[1:] / equity[1:, None]
             self.book.update((t + 1 + i, (held, share)) for i, share in enumerate(shares))
@@ -177,11 +179,13 @@ class Account:
         self.cost[t] += cost
         self.turnover[t] += float(np.abs(step).sum())
         self.ret[t] = (1.0 + self.ret[t]) * (1.0 - cost) - 1.0
-        self.gross[t], self.net[t] = np.abs(self.weight).sum(), self.weight.sum()
-        self.names[t] = np.count_nonzero(self.weight)
+        self.held = np.flatnonzero(self.weight)
+        weight = self.weight[self.held]
+        self.gross[t], self.net[t], self.names[t] = np.abs(weight).sum(), weight.sum(), len(weight)
         if self.keep_book:
-            self.book[t] = (self.held, self.weight[self.held])
-        self.weight /= 1.0 - cost  # the cost is paid out of cash, so the positions weigh more in what is left
+            self.book[t] = (self.held, weight)
+        if cost:  # it is paid out of cash, so the positions weigh more in what is left
+            self.weight[self.held] = weight / (1.0 - cost)
         self._leave_open(order, ~whole & ((order.weight != 0.0) | (self.weight[order.names] != 0.0)))
 
     def _affordable(self, order: Order, step: Vector) -> float:
@@ -191,9 +195,10 @@ class Account:
         purchases wait too. A book with shorts is financed by them and is not held back.
         """
         bought, sold = step[step > 0.0].sum(), -step[step < 0.0].sum()
-        if bought == 0.0 or (order.weight < 0.0).any() or (self.weight < 0.0).any():
+        weight = self.weight[self.held]
+        if bought == 0.0 or (order.weight < 0.0).any() or (weight < 0.0).any():
             return 1.0
-        free = max(1.0 - self.weight.sum() - order.cash, 0.0)
+        free = max(1.0 - weight.sum() - order.cash, 0.0)
         if free + sold <= ROUNDING:
             return 0.0
         return float(min((free + sold) / bought, 1.0)) if bought - sold > free + ROUNDING else 1.0
