@@ -14,6 +14,8 @@ from kairos.report.page import (
     Figure,
     Figures,
     Grid,
+    Link,
+    Links,
     Note,
     Page,
     Quantity,
@@ -35,7 +37,12 @@ def one_of_each(word="word"):
         sections=[
             Section(word, word, [Figures([Figure(word, Quantity(word, "text"), word)]), table]),
             Section(
-                word, blocks=[Grid([Chart(word, figure, word, word), Note(word)]), Facts([(word, word)])]
+                word,
+                blocks=[
+                    Grid([Chart(word, figure, word, word), Note(word)]),
+                    Facts([(word, word)]),
+                    Links([Link(word, "a.html", word)]),
+                ],
             ),
         ],
     )
@@ -50,7 +57,7 @@ def test_nothing_is_fetched(sheet, parse):
     links = [
         value for _, name, value in document.attributes if name in {"src", "href", "srcset", "action", "data"}
     ]
-    assert links == ["#section-1", "#section-2"]
+    assert links == ["#section-1", "#section-2", "a.html"]  # a link is followed by a person, never fetched
     assert not {"link", "img", "iframe", "object", "embed"} & {tag for tag, _, _ in document.attributes}
     assert not re.search(r"@import|url\s*\(", "".join(document.styles))
     policy = next(v for tag, name, v in document.attributes if name == "content" and "default-src" in v)
@@ -154,6 +161,20 @@ def test_a_table_formats_aligns_and_shades(parse):
 def test_a_row_of_the_wrong_length_is_refused():
     with pytest.raises(ValueError, match="zip"):
         Page("x", sections=[Section("y", blocks=[Table([Column("a")], [["1", "2"]])])]).render()
+
+
+def test_links_lead_to_files_beside_the_page(parse):
+    links = Links([Link("a <b>", "adr/a.html", "what is there")])
+    text = Page("x", sections=[Section("s", blocks=[links])]).render()
+    assert '<a href="adr/a.html">a &lt;b&gt;</a>' in text
+
+
+@pytest.mark.parametrize(
+    "target", ["https://example.org", "//example.org/x", "/etc/passwd", "javascript:alert(1)"]
+)
+def test_a_link_elsewhere_is_refused(target):
+    with pytest.raises(InputError, match="beside the page"):
+        Link("x", target)
 
 
 def test_the_same_page_is_the_same_text():

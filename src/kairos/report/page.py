@@ -164,6 +164,33 @@ class Facts:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A way to another file: its label, its path relative to the page, and a sentence on what is there.
+
+    Raises
+    ------
+    InputError
+        If the target is not a relative path: a page points to what lies beside it, never elsewhere.
+    """
+
+    label: str
+    target: str
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if ":" in self.target or self.target.startswith(("/", "\\")):
+            raise InputError(f"link {self.target!r}: name a file beside the page, relative to it")
+
+
+@dataclass(frozen=True)
+class Links:
+    """Ways to other reports, one a line."""
+
+    template: ClassVar[str] = "links.html.j2"
+    links: Sequence[Link]
+
+
+@dataclass(frozen=True)
 class Grid:
     """Blocks side by side where the screen is wide enough, below each other where it isn't."""
 
@@ -171,7 +198,7 @@ class Grid:
     blocks: Sequence[Block]
 
 
-Block = Figures | Table | Chart | Note | Facts | Grid
+Block = Figures | Table | Chart | Note | Facts | Links | Grid
 
 
 @dataclass(frozen=True)
