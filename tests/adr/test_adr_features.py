@@ -211,8 +211,8 @@ def test_from_july_13_to_july_15(tmp_path: Path, index_on_14: float, us_on_14: f
     assert seen["AAA"] == pytest.approx(0.02 - us_betas["AAA"] * 0.01, rel=1e-9)
     assert seen["BBB"] == pytest.approx(-0.01 - us_betas["BBB"] * 0.01, rel=1e-9)
     assert pd.Timestamp("2021-07-14") not in saved(desk, "SNY").index
-    # New York's Memorial Day and 5 July have US prices in this file, so the only longer return is this one
-    assert report.found[0].multi_day == 1
+    # the other one is over 5 July, when New York was closed
+    assert report.found[0].multi_day == 2
 
 
 def test_a_stock_listed_late_starts_with_twenty_pairs(tmp_path: Path) -> None:
@@ -250,6 +250,7 @@ def test_a_foreign_half_day_is_no_row(tmp_path: Path) -> None:
     us.loc["2024-11-28"] = np.nan  # Thanksgiving
     us.loc["2024-12-24", us.columns[2:]] = np.nan
     us.loc["2024-12-31", us.columns[2:]] = np.nan
+    us.loc["2024-12-30", us.columns[4:]] = np.nan
     tiny = Tiny(
         (BP,),
         walk(rng, days, [BP.ordinary]),
@@ -267,7 +268,7 @@ def test_a_foreign_half_day_is_no_row(tmp_path: Path) -> None:
         own["2024-12-27"] / own["2024-12-23"] - 1, rel=1e-12
     )
     (of_grid,) = report.grids
-    assert (of_grid.sessions, of_grid.no_us, of_grid.few_us, of_grid.no_index) == (len(days), 1, 2, 0)
+    assert (of_grid.sessions, of_grid.no_us, of_grid.few_us, of_grid.no_index) == (len(days), 3, 1, 0)
 
 
 def test_a_pair_in_two_currencies(tmp_path: Path) -> None:
@@ -426,6 +427,57 @@ def test_without_a_beta_there_is_no_row(tmp_path: Path) -> None:
     assert features(never).skipped == (("BP", "no beta is known before any of its days"),)
 
 
+def test_an_ordinary_without_a_price_is_skipped(tmp_path: Path) -> None:
+    """As one that is listed after the last row of the files."""
+    tiny = market()
+    tiny.ordinaries[SAN.ordinary] = np.nan
+    report = features(tiny.desk(tmp_path))
+    assert [entry.adr for entry in report.found] == ["BP"]
+    assert report.skipped[0][0] == "SNY"
+    assert "no price of the ordinary" in report.skipped[0][1]
+    own = betas(replace(tiny, betas=None).desk(tmp_path / "own"))
+    assert [entry.days > 0 for entry in own.found] == [True, False]
+
+
+def test_an_index_without_a_price_is_an_error(tmp_path: Path) -> None:
+    tiny = market()
+    tiny.indices["UKX"] = np.nan
+    with pytest.raises(InputError, match=r"indices_PX_LAST\.csv: no price of the index UKX"):
+        features(tiny.desk(tmp_path))
+
+
+def test_an_ordinary_without_any_rate_is_skipped(tmp_path: Path) -> None:
+    tiny = replace(copenhagen_too(0), futures={})
+    krone = tiny.fx["DKK"]
+    report = features(replace(tiny, fx={**tiny.fx, "DKK": krone[:0]}).desk(tmp_path))
+    assert ("NVO", "no exchange rate is known at any close of the ordinary") in report.skipped
+
+
+@pytest.mark.parametrize("day", ["2024-07-04", "2024-12-24"])
+def test_prices_of_a_time_when_new_york_is_closed_are_no_row(tmp_path: Path, day: str) -> None:
+    """On Independence Day, and on Christmas Eve, when London closes before New York opens.
+
+    A file may repeat the last prices on such a day; the result is as if it had no such row.
+    """
+    rng = np.random.default_rng(3)
+    days = pd.DatetimeIndex(sessions("2024-03-01", "2024-12-31", "XLON"))
+    us = walk(rng, days, [f"S{i}" for i in range(6)])
+    tiny = Tiny(
+        (BP,),
+        walk(rng, days, [BP.ordinary]),
+        walk(rng, days, ["UKX"]),
+        {"XLON": us},
+        betas=pd.DataFrame(1.0, index=days, columns=["BP"]),
+    )
+    stamp, rows = pd.Timestamp(day), {}
+    for name, prices in {"there": us, "away": us.drop(stamp)}.items():
+        desk = replace(tiny, us={"XLON": prices}).desk(tmp_path / name)
+        features(desk)
+        rows[name] = saved(desk, "BP")
+    assert stamp not in rows["there"].index
+    pd.testing.assert_frame_equal(rows["there"], rows["away"], check_exact=True)
+
+
 def test_an_index_that_stands_still_explains_nothing(tmp_path: Path) -> None:
     tiny = market()
     tiny.indices["UKX"] = 7000.0
@@ -450,6 +502,8 @@ def test_files_of_the_user_stay(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"BP\.parquet"):
         features(tiny.desk(tmp_path))
     assert mine.read_text() == "mine"
+    assert sorted((tmp_path / FEATURES).iterdir()) == [mine, stranger]
+    assert not (tmp_path / US_BETAS).exists()
     features(tiny.desk(tmp_path, force=True))
     assert len(saved(tiny.desk(tmp_path), "BP")) > 60
     assert stranger.read_text() == "mine, too"

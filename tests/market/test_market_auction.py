@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kairos.errors import InputError
-from kairos.market import close_times, early_closes, is_exchange, reference_times, sessions
+from kairos.market import close_times, early_closes, is_exchange, is_open, reference_times, sessions
 
 ANSWERS = Path(__file__).parent / "answers"
 REAL = Path(os.environ.get("KAIROS_REAL_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
@@ -174,3 +174,24 @@ def test_sessions_are_the_days_on_which_stocks_traded(suffix, exchange):
     )
     assert len(traded) > 2500
     np.testing.assert_array_equal(sessions(traded[0], traded[-1], exchange), traded)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "day", "clock", "answer"),
+    [
+        ("XNYS", "2024-03-11", "09:29", False),
+        ("XNYS", "2024-03-11", "09:30", True),  # the day after New York's change of the clock
+        ("XNYS", "2024-03-11", "16:00", True),
+        ("XNYS", "2024-03-11", "16:01", False),
+        ("XNYS", "2024-11-29", "13:00", True),  # the half-day after Thanksgiving
+        ("XNYS", "2024-11-29", "13:01", False),
+        ("XNYS", "2024-07-04", "12:00", False),
+        ("XNYS", "2024-07-06", "12:00", False),  # a Saturday
+        ("XNYS", "2024-01-01", "12:00", False),  # before the first session of the year
+        ("XLON", "2024-12-24", "12:30", True),
+        ("XLON", "2024-12-24", "12:31", False),
+    ],
+)
+def test_whether_an_exchange_is_open(exchange, day, clock, answer):
+    times = np.array([[utc(exchange, day, clock), np.datetime64("NaT", "ns")]])
+    assert is_open(exchange, times).tolist() == [[answer, False]]

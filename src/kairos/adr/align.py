@@ -142,7 +142,7 @@ def align(desk: Desk) -> AlignReport:
     Rows are the sessions of the exchange on which New York also held one, from the first minute bar to the
     last one or `end`; c_d is the close of that very day, auction included, and raw(c_d) the last bar known at
     or before c_d and at most `max_age.us` old. On a foreign half-day c may lie before New York's open: that
-    row has few prices or none.
+    row has few prices or none, and the step `features` leaves it out.
 
     Parameters
     ----------

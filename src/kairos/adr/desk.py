@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,6 +83,18 @@ class Desk:
         path = self.path(name)
         return path.is_file() and self._made().get(name) != fingerprint(path)
 
+    def refuse_users(self, names: Iterable[str]) -> None:
+        """Make sure that files may be written, before the first one is.
+
+        Raises
+        ------
+        InputError
+            When one of them is the user's, unless ``force``.
+        """
+        made = self._made()
+        for name in names:
+            self._refuse_users(name, made)
+
     def save(self, files: Iterable[tuple[str, Callable[[Path], object]]]) -> list[Path]:
         """Write files, each to a temporary name that is then renamed, and enter them in the ledger.
 
@@ -100,12 +112,7 @@ class Desk:
         made = self._made()
         try:
             for name, write in files:
-                path = self.path(name)
-                if path.is_file() and not self.force and made.get(name) != fingerprint(path):
-                    raise InputError(
-                        f"{path}: this file was not made by the desk, or was changed since, and is left "
-                        "alone; move it away or use --force"
-                    )
+                path = self._refuse_users(name, made)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
                 try:
@@ -125,6 +132,16 @@ class Desk:
             path = self.path(name)
             if path.is_file() and made.get(name) == fingerprint(path):
                 path.unlink()
+
+    def _refuse_users(self, name: str, made: Mapping[str, str]) -> Path:
+        """Path of a file that may be written."""
+        path = self.path(name)
+        if path.is_file() and not self.force and made.get(name) != fingerprint(path):
+            raise InputError(
+                f"{path}: this file was not made by the desk, or was changed since, and is left alone; "
+                "move it away or use --force"
+            )
+        return path
 
     def _made(self) -> dict[str, str]:
         with contextlib.suppress(FileNotFoundError):

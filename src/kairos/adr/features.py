@@ -18,9 +18,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kairos.adr.align import read_us_closes
+from kairos.adr.align import NEW_YORK, read_us_closes
 from kairos.adr.betas import known_betas
-from kairos.adr.desk import BETAS, FEATURES, TARGETS, US_BETAS
+from kairos.adr.desk import BETAS, FEATURES, ORDINARY_CLOSES, TARGETS, US_BETAS
 from kairos.adr.exclusions import excluded, read_issuers
 from kairos.adr.files import listed, read_betas, read_names
 from kairos.adr.grid import grid
@@ -29,6 +29,7 @@ from kairos.adr.returns import on_days, read_venues
 from kairos.adr.targets import Targets, multi_day, targets_of
 from kairos.adr.usbetas import UsResiduals, us_residuals
 from kairos.errors import WorkError
+from kairos.market import is_open
 from kairos.panel import Rolling
 
 if TYPE_CHECKING:
@@ -124,10 +125,7 @@ class FeaturesReport:
 
     def remarks(self) -> list[str]:
         """Plain sentences."""
-        remarks = []
-        for reason in dict.fromkeys(reason for _, reason in self.skipped):
-            adrs = [adr or "(no ticker)" for adr, why in self.skipped if why == reason]
-            remarks.append(f"Skipped: {listed(adrs)}: {reason}.")
+        remarks = [f"Skipped: {text}." for text in _by_reason(self.skipped)]
         if self.unused:
             remarks.append(f"adr.features.exclude names no ADR that is worked on: {listed(self.unused)}.")
         for g in self.grids:
@@ -200,13 +198,16 @@ def features(desk: Desk) -> FeaturesReport:
     us = {venue.exchange: read_us_closes(desk, venue.exchange) for venue in venues}
     betas = _read_betas(desk, [one.adr for one in scope.instruments])
     issuers, exclude = read_issuers(desk), desk.settings.adr.features.exclude
+    us_files = {venue: f"{US_BETAS}/{venue.exchange}_{venue.index}.parquet" for venue in venues}
+    files = {one.adr: f"{FEATURES}/{one.adr}.parquet" for one in scope.instruments}
+    desk.refuse_users([*us_files.values(), *files.values(), TARGETS])
     found: list[FeaturesOf] = []
     skipped = [(one.adr, one.reason) for one in scope.skipped]
     grids, tables, written = [], [], []
     for venue in venues:
         stocks, of_grid = _us_stocks(desk, venue, us[venue.exchange])
         grids.append(of_grid)
-        written += desk.save([(f"{US_BETAS}/{venue.exchange}_{venue.index}.parquet", _us_betas_file(stocks))])
+        written += desk.save([(us_files[venue], _us_betas_file(stocks))])
         for n, one in enumerate(venue.instruments):
             if one.adr not in betas.names:
                 skipped.append((one.adr, f"{betas.path} has no column for it"))
@@ -219,9 +220,9 @@ def features(desk: Desk) -> FeaturesReport:
             seen = _features(stocks, targets, excluded(one.adr, issuers, exclude))
             found.append(_summary(desk, venue, n, targets, seen))
             tables.append(targets.table)
-            written += desk.save([(f"{FEATURES}/{one.adr}.parquet", _features_file(targets, seen))])
+            written += desk.save([(files[one.adr], _features_file(targets, seen))])
     if not found:
-        raise WorkError("no ADR has a row: " + "; ".join(f"{adr}: {reason}" for adr, reason in skipped))
+        raise WorkError("no ADR has a row: " + "; ".join(_by_reason(skipped)))
     beta_source = "user" if desk.is_users(BETAS) else "desk"
     table = pd.concat(tables).sort_values(["ticker", "date"], ignore_index=True)
     desk.save([(TARGETS, partial(table.assign(beta_source=beta_source).to_parquet, index=False))])
@@ -260,7 +261,8 @@ def _known(desk: Desk, venue: Venue, betas: Prices, adr: str) -> Array:
 def _us_stocks(desk: Desk, venue: Venue, us: Prices) -> tuple[UsResiduals, GridOf]:
     """Residuals of the US stocks on the venue's grid, and what the grid is made of."""
     days, betas = desk.settings.adr.grid, desk.settings.adr.us_betas
-    counts = np.isfinite(on_days(us, venue.days)).sum(axis=1)
+    # what a file has for a time at which New York is closed is no price of that day
+    counts = np.isfinite(on_days(us, venue.days)).sum(axis=1) * is_open(NEW_YORK, venue.times)
     on = grid(venue.closes, counts, days.min_share, days.window)
     counted = (venue.days >= _start(desk, venue))[:-1]
     index, traded, on_grid = (x[:-1][counted] for x in (np.isfinite(venue.closes), counts > 0, on))
@@ -275,12 +277,26 @@ def _us_stocks(desk: Desk, venue: Venue, us: Prices) -> tuple[UsResiduals, GridO
     return us_residuals(venue, us, on, betas.window, betas.min_pairs), of_grid
 
 
+def _by_reason(skipped: Sequence[tuple[str, str]]) -> list[str]:
+    """ADRs that were skipped, and why: one text for each reason."""
+    adrs: dict[str, list[str]] = {}
+    for adr, reason in skipped:
+        adrs.setdefault(reason, []).append(adr or "(no ticker)")
+    return [f"{listed(names)}: {reason}" for reason, names in adrs.items()]
+
+
 def _why_empty(targets: Targets) -> str:
+    venue, n = targets.venue, targets.venue.instruments.index(targets.instrument)
+    priced = np.isfinite(venue.ordinaries[:, n])
+    if not (priced | venue.without_fx[:, n]).any():
+        return f"{ORDINARY_CLOSES} has no price of the ordinary up to adr.end"
+    if not priced.any():
+        return "no exchange rate is known at any close of the ordinary"
     if targets.no_beta:
         return "no beta is known before any of its days"
     if targets.warm_up:
         return "no US stock has a beta on the index before any of its days"
-    return "fewer than two days with a price of the ordinary, of the index and of the US stocks"
+    return "no two days with prices of the ordinary, the index and the US stocks, the later from adr.start on"
 
 
 def _features(stocks: UsResiduals, targets: Targets, barred: set[str]) -> pd.DataFrame:

@@ -129,7 +129,7 @@ def read_prices(path: Path, names: Sequence[str] | None = None, *, what: str) ->
     path : Path
         The file.
     names : sequence of str, optional
-        Columns that must be there and hold at least one price; by default all, empty ones included.
+        Columns that must be there; by default all. A column may be empty.
     what : str
         What the file holds, for the message when it is missing.
 
@@ -137,13 +137,8 @@ def read_prices(path: Path, names: Sequence[str] | None = None, *, what: str) ->
     ------
     InputError
         The file is missing, empty, ragged or not UTF-8; a header is empty or appears twice; a name is
-        absent or has no price at all; a date is unreadable, repeated or out of order; a cell is not a
-        number; a price is not above 0 or infinite.
-
-    Notes
-    -----
-    A name asked for without a single price is treated as an absent one: it is a wrong ticker of the vendor
-    far more often than a stock that never traded. Remove the ADR from ``adr_info.csv``, or fill the column.
+        absent; a date is unreadable, repeated or out of order; a cell is not a number; a price is not above
+        0 or infinite.
     """
     prices = _read_wide(path, names, what)
     with np.errstate(invalid="ignore"):
@@ -154,15 +149,11 @@ def read_prices(path: Path, names: Sequence[str] | None = None, *, what: str) ->
             f"{path}, row {_row_in_file(path, t)}, column {prices.names[n]}: "
             f"{prices.values[t, n]} is not a price; leave the cell empty where there is none"
         )
-    if names is not None:
-        empty = np.array(prices.names)[np.isnan(prices.values).all(axis=0)].tolist()
-        if empty:
-            raise InputError(f"{path}: no price at all in column {listed(empty)}; it holds {what}")
     return prices
 
 
 def read_betas(path: Path, names: Sequence[str] | None = None, *, what: str) -> Prices:
-    """Read a wide file of betas: as :func:`read_prices`, with any finite number and empty columns allowed."""
+    """Read a wide file of betas: as :func:`read_prices`, with any finite number allowed."""
     betas = _read_wide(path, names, what)
     if np.isinf(betas.values).any():
         t, n = np.argwhere(np.isinf(betas.values))[0]

@@ -57,7 +57,7 @@ def grid(index: Array, counts: Array, min_share: float, window: int) -> Mask:
     index : (T,)
         Index on the sessions of the exchange, NaN = missing.
     counts : (T,)
-        US prices at the reference times of the same sessions.
+        US prices at the reference times of the same sessions; 0 where New York is closed then.
     min_share, window
         See `is_busy`.
 

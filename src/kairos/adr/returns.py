@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kairos.adr.desk import INDEX_CLOSES, ORDINARY_CLOSES
-from kairos.adr.files import Prices, read_prices
+from kairos.adr.files import Prices, listed, read_prices
 from kairos.adr.minutes import future_at, fx_at, has_future
 from kairos.errors import InputError
 from kairos.market import next_session, sessions
@@ -135,13 +135,15 @@ def on_days(prices: Prices, days: Dates) -> Array:
 def read_venues(desk: Desk, instruments: Sequence[Instrument]) -> list[Venue]:
     """Read the daily closes of the ordinaries and their indices, and lay them out by venue.
 
-    Prices after `adr.end` are not looked at; those before `adr.start` are kept, for warm-up.
+    Prices after `adr.end` are not looked at; those before `adr.start` are kept, for warm-up. An ordinary may
+    be without a price, as one that is listed after `adr.end` is.
 
     Raises
     ------
     InputError
-        A file is missing, has no rows up to `adr.end`, or lacks an ordinary or an index; an ordinary trades
-        in another currency than its index and the minutes of either currency are missing.
+        A file is missing, has no rows up to `adr.end`, or lacks an ordinary or an index; an index has no
+        price; an ordinary trades in another currency than its index and the minutes of either currency are
+        missing.
     """
     ordinaries = _until_end(
         desk,
@@ -159,6 +161,9 @@ def read_venues(desk: Desk, instruments: Sequence[Instrument]) -> list[Venue]:
             what="closes of the indices",
         ),
     )
+    empty = np.array(indices.names)[np.isnan(indices.values).all(axis=0)].tolist()
+    if empty:
+        raise InputError(f"{indices.path}: no price of the index {listed(empty)} up to adr.end")
     groups: dict[tuple[str, str], list[Instrument]] = {}
     for instrument in instruments:
         groups.setdefault((instrument.exchange, instrument.index), []).append(instrument)

@@ -22,15 +22,18 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @lru_cache(maxsize=32)
-def _closes_of_years(exchange: str, first: int, last: int) -> tuple[Instants, Instants, Flags]:
-    """Sessions of the calendar years, their closes (UTC) and whether they are early."""
+def _closes_of_years(exchange: str, first: int, last: int) -> tuple[Instants, Instants, Instants, Flags]:
+    """Sessions of the calendar years, their opens and closes (UTC) and whether they close early."""
     calendar = calendar_of_years(exchange, first, last)
     days = calendar.sessions.to_numpy().astype("datetime64[D]")
-    closes = calendar.closes.dt.tz_convert(None).to_numpy().astype("datetime64[ns]")
+    opens, closes = (
+        times.dt.tz_convert(None).to_numpy().astype("datetime64[ns]")
+        for times in (calendar.opens, calendar.closes)
+    )
     early = np.isin(days, calendar.early_closes.to_numpy().astype("datetime64[D]"))
-    for shared in (days, closes, early):
+    for shared in (days, opens, closes, early):
         shared.flags.writeable = False
-    return days, closes, early
+    return days, opens, closes, early
 
 
 def _lookup(exchange: str, days: npt.ArrayLike) -> tuple[Instants, Flags]:
@@ -40,12 +43,17 @@ def _lookup(exchange: str, days: npt.ArrayLike) -> tuple[Instants, Flags]:
     early = np.zeros(asked.shape, dtype=np.bool_)
     known = asked[~np.isnat(asked)]
     if known.size:
-        years = (int(str(day)[:4]) for day in (known.min(), known.max()))
-        sessions, times, is_early = _closes_of_years(exchange, *years)
+        sessions, _, times, is_early = _closes_of_years(exchange, *_years(known))
         at = np.minimum(np.searchsorted(sessions, asked), len(sessions) - 1)
         held = sessions[at] == asked
         closes[held], early[held] = times[at[held]], is_early[at[held]]
     return closes, early
+
+
+def _years(times: Instants) -> tuple[int, int]:
+    """First and last calendar year of times, none missing."""
+    first, last = (int(str(time)[:4]) for time in (times.min(), times.max()))
+    return first, last
 
 
 def close_times(exchange: str, days: npt.ArrayLike) -> Instants:
@@ -89,6 +97,42 @@ def early_closes(exchange: str, days: npt.ArrayLike) -> Flags:
     [False, True, False]
     """
     return _lookup(exchange, days)[1]
+
+
+def is_open(exchange: str, times: Instants) -> Flags:
+    """Whether the exchange holds its regular session at each time, from the open to the close inclusive.
+
+    Parameters
+    ----------
+    exchange
+        Market code, for example XNYS.
+    times : datetime64
+        Instants in UTC, of any shape; at NaT nothing is open.
+
+    Returns
+    -------
+    bool of the same shape. It is known years ahead.
+
+    Raises
+    ------
+    InputError
+        The exchange is unknown, or its calendar does not reach that far.
+
+    Examples
+    --------
+    New York when London closes: on an ordinary day, on Christmas Eve, on Thanksgiving:
+
+    >>> closes = reference_times("XLON", ["2024-12-23", "2024-12-24", "2024-11-28"], offset=360)
+    >>> is_open("XNYS", closes).tolist()
+    [True, False, False]
+    """
+    found = np.zeros(times.shape, dtype=np.bool_)
+    known = ~np.isnat(times)
+    if known.any():
+        _, opens, closes, _ = _closes_of_years(exchange, *_years(times[known]))
+        last = np.searchsorted(opens, times[known], side="right") - 1
+        found[known] = (last >= 0) & (times[known] <= closes[last])
+    return found
 
 
 def reference_times(

@@ -23,6 +23,7 @@ Dates = np.ndarray[Any, np.dtype[np.datetime64]]
 LONGEST_CLOSURE = np.timedelta64(366, "D")  # no exchange has stayed closed for longer since 1970
 
 
+@lru_cache(maxsize=64)
 def calendar_of_years(exchange: str, first: int, last: int) -> Any:
     """Calendar of the package over the years first to last.
 

@@ -385,7 +385,9 @@ def carry(x: Array, lo: int, hi: int) -> None:
 
 
 @kernel
-def pick(x: Array, cell: npt.NDArray[np.int64], begin: int, out: npt.NDArray[np.floating[Any]]) -> None:
+def pick(
+    x: Array, cell: npt.NDArray[np.integer[Any]], begin: int, out: npt.NDArray[np.floating[Any]]
+) -> None:
     """Take the values at flat cells ``cell − begin`` of the columns, in the precision of ``out``."""
     flat = x.ravel()
     for i in range(cell.size):
@@ -394,7 +396,7 @@ def pick(x: Array, cell: npt.NDArray[np.int64], begin: int, out: npt.NDArray[np.
 
 @kernel
 def place(
-    cell: npt.NDArray[np.int64], values: Array, length: int, at: npt.NDArray[np.int64], out: Array
+    cell: npt.NDArray[np.integer[Any]], values: Array, length: int, at: npt.NDArray[np.int64], out: Array
 ) -> None:
     """Put values of flat cells ``column · length + row`` into the row ``at[row]`` of a row-major array."""
     for i in range(cell.size):
