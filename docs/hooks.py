@@ -111,6 +111,8 @@ def words(schema: Mapping[str, Any]) -> str:
         return " or ".join(words(choice) for choice in schema["anyOf"])
     if "enum" in schema or "const" in schema:
         return " or ".join(code(choice) for choice in schema.get("enum", [schema.get("const")]))
+    if "prefixItems" in schema:
+        return f"list of {', '.join(map(words, schema['prefixItems']))}"
     if schema["type"] == "array":
         return f"list of {words(schema['items'])}"
     names = {"integer": "whole number", "boolean": "true or false", "string": "text", "null": "empty"}

@@ -165,6 +165,22 @@ def assert_command(words: list[str]) -> None:
             load(overrides=[key], strategies=names)
 
 
+def test_tests_named_on_pages_exist() -> None:
+    named = [
+        (page.name, path, test)
+        for page in PAGES
+        for path, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8"))
+    ]
+    assert len(named) > 30
+    text = {
+        path: (REPOSITORY / path).read_text(encoding="utf-8")
+        for _, path, _ in named
+        if (REPOSITORY / path).is_file()
+    }
+    missing = [one for one in named if f"\ndef {one[2]}(" not in text.get(one[1], "")]
+    assert missing == []
+
+
 def test_make_targets_on_pages_exist() -> None:
     targets = set(re.findall(r"(?m)^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8")))
     for page in PAGES:
