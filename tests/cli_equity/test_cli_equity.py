@@ -517,12 +517,16 @@ def test_vacuum_spares_what_is_young(desk: Desk) -> None:
 def test_demo_goes_the_whole_way_and_twice_the_same_way(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     desk = Desk(folder / "vendor", folder / "data" / "kairos.duckdb")
-    reports = [folder / name for name in ("signals.html", "tearsheet_baseline.html", "tearsheet_risk1.html")]
+    names = ("index.html", "signals.html", "tearsheet_baseline.html", "tearsheet_risk1.html", "adr.html")
+    reports = [folder / name for name in names]
     tables = []
     for _ in range(2):
         ended = kairos("demo", "--out", folder, "--set", "equity.signals.groups=5")
         assert ended.code == 0, ended.err
-        assert ended.out.splitlines()[-1] == f"reports: {', '.join(map(str, reports))}"
+        assert ended.out.splitlines()[-1] == f"reports: {reports[0]}"
+        linked = re.findall(r'<dt><a href="([^"]+)"', reports[0].read_text())
+        assert {path.name for path in reports[1:]} < set(linked)
+        assert all((folder / name).is_file() for name in linked)
         assert all(path.stat().st_size > 10_000 for path in reports)
         assert desk.rows("SELECT count(*) > 900 FROM backtest_results_risk1") == [(True,)]
         tables.append(

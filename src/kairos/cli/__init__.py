@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kairos import __version__
-from kairos.cli import config, console, doctor, equity, simulate
+from kairos.cli import adr, config, console, demo, doctor, equity, simulate
 from kairos.errors import KairosError
 
 app = typer.Typer(
@@ -21,8 +21,9 @@ app = typer.Typer(
     context_settings={"max_content_width": 110},
 )
 app.add_typer(equity.app, name="equity")
+app.add_typer(adr.app, name="adr")
 app.add_typer(simulate.app, name="simulate")
-app.command("demo")(simulate.demo)
+app.command("demo")(demo.demo)
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)
 

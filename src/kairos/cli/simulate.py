@@ -1,4 +1,4 @@
-"""`kairos simulate …` and `kairos demo`: markets with a planted truth, and a first walk through it all."""
+"""`kairos simulate …`: markets with a planted truth."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from kairos.cli import console
-from kairos.cli.options import ConfigOption, SetOption, settings_of
+from kairos.cli.options import ConfigOption, settings_of
 
 app = typer.Typer(
     name="simulate",
@@ -14,9 +14,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-SIZES = {"small": (300, 4), "medium": (1500, 8)}
-"""Tickers and years of the demo."""
 
 
 @app.callback()
@@ -75,68 +72,3 @@ def adr(
             out, adrs=adrs, us_stocks=us_stocks, months=months, seed=seed, start=start, minutes=chosen
         )
     console.say(str(out))
-
-
-DEMO = ".kairos-demo"
-"""Marks a folder as made by the demo, so that the next demo may empty it."""
-
-
-def _clear(out: Path) -> None:
-    """Empty the folder of an earlier demo; any other folder with content is left alone."""
-    import shutil
-
-    from kairos.errors import InputError
-
-    if out.exists() and any(out.iterdir()) and not (out / DEMO).is_file():
-        raise InputError(f"{out} has content that the demo did not make: choose another --out")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
-    (out / DEMO).touch()
-
-
-def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the demo.")] = Path("demo"),
-    size: Annotated[
-        Literal["small", "medium"], typer.Option("--size", help="Of the simulated market.")
-    ] = "small",
-    config: ConfigOption = None,
-    overrides: SetOption = None,
-) -> None:
-    """Simulate a market, load and build it, judge a signal, run two strategies, write the reports.
-
-    Example: kairos demo --out demo
-    """
-    from kairos.cli.equity import _print_headlines, _write_sheets
-    from kairos.equity.backtest import backtest
-    from kairos.equity.build import build
-    from kairos.equity.ingest import ingest
-    from kairos.equity.sheets import signal_sheet
-    from kairos.equity.signals import signals
-    from kairos.report import signal_page
-    from kairos.simulate.equity import simulate
-
-    market, db = out / "vendor", out / "data" / "kairos.duckdb"
-    settings = settings_of(config, overrides, db)
-    tickers, years = SIZES[size]
-    console.say(
-        f"1/5  a market of {tickers} tickers and {years} years with a planted one-month reversal: {market}"
-    )
-    _clear(out)
-    simulate(market, tickers=tickers, years=years, seed=7)
-    console.say(f"2/5  loading the vendor's files into {db}")
-    ingest([market], db, settings=settings)
-    console.say("3/5  universe, price base and feature tables")
-    for line in build(db, settings=settings).remarks():
-        console.note(f"     {line}")
-    console.say("4/5  does ret_21d foretell returns? (lower is better)")
-    study = signals(db, ["ret_21d"], settings=settings, lower_is_better=True)
-    console.table(*study.table())
-    command = "equity signals --alpha ret_21d --lower-is-better"
-    signal_page(signal_sheet(study, command)).write(out / "signals.html")
-    console.say("5/5  what would it have earned, after costs?")
-    found = backtest(db, ["baseline", "risk1"], alpha="ret_21d", settings=settings, lower_is_better=True)
-    _print_headlines(found)
-    _write_sheets(found, out / "tearsheet.html")
-    console.say(
-        f"reports: {out / 'signals.html'}, {out / 'tearsheet_baseline.html'}, {out / 'tearsheet_risk1.html'}"
-    )

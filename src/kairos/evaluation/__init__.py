@@ -6,6 +6,7 @@
 * `kairos.evaluation.sharpe`: Sharpe ratio, its error, probabilistic and deflated
 * `kairos.evaluation.information`: information coefficients, Fama-MacBeth, decay, autocorrelation
 * `kairos.evaluation.quantiles`: quantile groups and portfolios
+* `kairos.evaluation.prediction`: forecasts of returns by month, and whether one is better than another
 * `kairos.evaluation.significance`: Newey-West, bootstrap, Holm, Romano-Wolf
 
 Returns are simple and fractions. A return of row t is earned over the session that ends at the close of t; a

@@ -250,6 +250,66 @@ def intervals(
     return figure
 
 
+def heatmap(
+    rows: Sequence[str],
+    columns: Sequence[str],
+    values: Sequence[Series] | npt.NDArray[np.float64],
+    *,
+    kind: Kind = "coefficient",
+    limit: float,
+) -> go.Figure:
+    """Draw a table of numbers as colours: blue above zero, orange below, blank where missing.
+
+    Parameters
+    ----------
+    rows, columns : Sequence[str]
+        Labels; the first row is at the top.
+    values : (rows, columns)
+        What is drawn.
+    kind : Kind
+        How the values are written.
+    limit : float
+        Size from which a value has its full colour.
+
+    Raises
+    ------
+    InputError
+        If the values don't have the shape of the labels.
+    """
+    table = np.asarray(values, dtype=float)
+    if table.shape != (len(rows), len(columns)):
+        raise InputError(
+            f"heatmap: values have shape {table.shape} for {len(rows)} rows and {len(columns)} columns"
+        )
+    scale = 1e4 if kind == "basis_points" else 1.0
+    figure = _figure(kind)
+    figure.add_heatmap(
+        z=[_points(row, kind) for row in table],
+        x=[_text(label) for label in columns],
+        y=[_text(label) for label in rows],
+        zmin=-limit * scale,
+        zmax=limit * scale,
+        colorscale=[[0.0, ORANGE], [0.5, PAPER], [1.0, BLUE]],
+        xgap=1,
+        ygap=1,
+        hoverongaps=False,
+        hovertemplate=f"%{{y}}, %{{x}}: {_hover(kind, 'z')}<extra></extra>",
+        colorbar={
+            "thickness": 10,
+            "outlinewidth": 0,
+            "tickformat": _TICKS[kind],
+            "nticks": 5,
+            "tickfont": {"color": MUTED, "size": 12},
+        },
+    )
+    figure.update_layout(height=80 + 22 * max(len(rows), 3), hovermode="closest")
+    figure.update_xaxes(type="category", showline=False, ticks="")
+    figure.update_yaxes(
+        type="category", autorange="reversed", tickformat="", dtick=1, showgrid=False, automargin=True
+    )
+    return figure
+
+
 def distribution(values: Series, *, kind: Kind = "percent") -> go.Figure:
     """Draw how often which value occurred, in equal classes from the least to the greatest finite value.
 

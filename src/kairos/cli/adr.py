@@ -1,0 +1,154 @@
+"""`kairos adr …`: the desk's steps, one command each, and all of them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kairos.cli import console
+from kairos.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kairos.adr.desk import Desk
+    from kairos.adr.run import Report, Step
+
+app = typer.Typer(
+    name="adr",
+    help="The ADR desk: from closes to betas, residuals, models and their evaluation.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+DataOption = Annotated[
+    Path, typer.Option("--data", metavar="DIR", help="The data directory, the folder that holds data/raw.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that the desk did not make.")]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", metavar="N", help="Processes; without it `run.workers`.")
+]
+
+
+STEPS = {
+    "align": "Sample the US stocks at each exchange's close, from minute bars, where you have no such file.",
+    "betas": "Fit the ordinaries' betas on their indices, where you have no such file.",
+    "features": "Make the residual returns: of every ordinary the target, of every US stock a feature.",
+    "train": "Fit the model of every ADR and month, on the twelve months before it.",
+    "evaluate": "Judge the models against the index baseline: by ADR, by month, and against chance.",
+    "notebook": "Execute the analysis notebook on the desk's results and write it into the data directory.",
+}
+"""The commands of the single steps, and what `--help` says of them."""
+
+
+def _desk(
+    data: Path, config: Path | None, overrides: list[str] | None, force: bool, workers: int | None = None
+) -> "Desk":
+    """The data directory with its settings: those of --config, or of its own kairos.toml."""
+    from kairos.adr.desk import Desk
+    from kairos.errors import InputError
+    from kairos.settings.load import DEFAULT_FILE
+
+    if not data.is_dir():
+        raise InputError(f"{data}: there is no such folder; --data names the one that holds data/raw")
+    own = data / DEFAULT_FILE
+    more = [f"run.workers={workers}"] if workers is not None else []
+    settings = settings_of(config or (own if own.is_file() else None), [*(overrides or []), *more])
+    return Desk(data, settings, force)
+
+
+def _command_of(name: str, text: str) -> "Callable[..., None]":
+    """Make the command of one step."""
+
+    def command(
+        data: DataOption,
+        force: ForceOption = False,
+        workers: WorkersOption = None,
+        config: ConfigOption = None,
+        overrides: SetOption = None,
+        as_json: JsonOption = False,
+    ) -> None:
+        from kairos.adr.run import STEPS as DECLARED
+
+        desk = _desk(data, config, overrides, force, workers)
+        found = _done(next(step for step in DECLARED if step.name == name), desk)
+        columns, rows = found.table()
+        if as_json:
+            remarks = found.remarks()
+            rows_by_name = [dict(zip(columns, row, strict=True)) for row in rows]
+            console.emit_json({"rows": rows_by_name, "remarks": remarks})
+            return
+        console.table(columns, rows)
+        for remark in found.remarks():
+            console.note(remark)
+
+    command.__doc__ = f"{text}\n\nExample: kairos adr {name} --data desk\n"
+    return command
+
+
+def _done(step: "Step", desk: "Desk") -> "Report":
+    """Run a step and show how far it is."""
+    with console.progress(step.name) as advance:
+        done = 0
+
+        def progress(now: int, _total: int) -> None:
+            nonlocal done
+            advance(now - done)
+            done = now
+
+        return step.run(desk, progress)
+
+
+for _name, _text in STEPS.items():
+    app.command(_name)(_command_of(_name, _text))
+
+
+@app.command()
+def report(
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The HTML report to write.")],
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Write the evaluation as one self-contained HTML file.
+
+    Example: kairos adr report --data desk --out desk.html
+    """
+    from kairos.adr.sheets import adr_sheet
+    from kairos.report import adr_page
+
+    desk = _desk(data, config, overrides, force=False)
+    console.say(str(adr_page(adr_sheet(desk)).write(out)))
+
+
+@app.command()
+def run(
+    data: DataOption,
+    force: ForceOption = False,
+    workers: WorkersOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Do every step in turn, from prices to the executed notebook.
+
+    Example: kairos adr run --data desk
+    """
+    from kairos.adr.run import STEPS as DECLARED
+
+    desk = _desk(data, config, overrides, force, workers)
+    for number, step in enumerate(DECLARED, 1):
+        console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
+        for remark in _done(step, desk).remarks():
+            console.note(f"     {remark}")
+
+
+@app.command()
+def pipeline(data: DataOption, config: ConfigOption = None, overrides: SetOption = None) -> None:
+    """Write dvc.yaml, one stage a step, for `dvc repro`; and a kairos.toml to follow where there is none.
+
+    Example: kairos adr pipeline --data desk && cd desk && dvc repro
+    """
+    from kairos.adr.pipeline import write_pipeline
+
+    for path in write_pipeline(_desk(data, config, overrides, force=False)):
+        console.say(str(path))

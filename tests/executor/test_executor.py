@@ -1,0 +1,50 @@
+"""Lists of independent tasks: order, errors, and the same bits for any number of workers."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from kairos.errors import InputError
+from kairos.executor import run
+
+
+def product(seed: int) -> tuple[int, bytes]:
+    """Process and bits of a matrix product large enough for a threaded BLAS to split it."""
+    a = np.random.default_rng(seed).standard_normal((400, 400))
+    return os.getpid(), (a @ a.T).tobytes()
+
+
+def third(item: int) -> int:
+    if item >= 3:
+        raise InputError(f"no room for {item}")
+    return item
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_are_in_order_and_progress_is_told(workers: int) -> None:
+    told: list[tuple[int, int]] = []
+    found = run(third, [2, 0, 1], workers=workers, progress=lambda done, of: told.append((done, of)))
+    assert found == [2, 0, 1]
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_no_items() -> None:
+    assert run(third, [], workers=2) == []
+
+
+def test_same_bits_in_this_process_and_in_others() -> None:
+    here, there = run(product, [1, 2, 3], workers=1), run(product, [1, 2, 3], workers=2)
+    assert [bits for _, bits in here] == [bits for _, bits in there]
+    assert {pid for pid, _ in here} == {os.getpid()}
+    assert os.getpid() not in {pid for pid, _ in there}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_error_stays_what_it_is_and_names_its_item(workers: int) -> None:
+    with pytest.raises(InputError, match="no room for 4") as caught:
+        run(third, [1, 4, 2], workers=workers, name=lambda item: f"ADR {item}")
+    assert caught.value.__notes__ == ["while working on ADR 4"]
+    assert caught.value.exit_code == 2
