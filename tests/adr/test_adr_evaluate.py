@@ -9,8 +9,8 @@ import scipy.stats
 from adr_train_desk import desk, market, write
 
 from kairos.adr.desk import FEATURES, MODELS, TARGETS, US_SECTORS
-from kairos.adr.evaluate import EvaluateReport, evaluate, evaluation_output, gate_table, reading
-from kairos.adr.train import PREDICTIONS, SELECTION_PREDICTIONS, train
+from kairos.adr.evaluate import EvaluateReport, evaluate, gate_table, reading
+from kairos.adr.train import PREDICTIONS, SELECTION_PREDICTIONS, evaluation_output, train
 from kairos.errors import InputError
 from kairos.evaluation.prediction import compare
 from kairos.evaluation.significance import mean_test
@@ -158,7 +158,7 @@ def test_every_selection_rule_is_compared_on_the_same_months(tmp_path):
     model = found.nulls.set_index("forecast").loc["model"]
     for name in ("improvement", "low", "high", "month_t", "months", "adrs"):
         assert rules.loc["mse_1se", name] == pytest.approx(model[name])
-    predicted = pd.read_parquet(root / MODELS / "lasso" / SELECTION_PREDICTIONS)
+    predicted = pd.read_parquet(root / MODELS / "lasso_evaluation" / SELECTION_PREDICTIONS)
     zero = predicted.groupby(["rule", "ticker", "month"])["prediction"].apply(lambda days: not days.any())
     pd.testing.assert_series_equal(
         rules["zero_models"], zero.groupby("rule").mean(), check_names=False, check_dtype=False

@@ -178,9 +178,27 @@ def test_seven_slope_is_a_regression_through_the_origin_on_all_past_months() -> 
     np.testing.assert_allclose(rules()["seven_slope"](history), expected, rtol=1e-12)
 
 
+def test_shrunk_slope_is_seven_slope_with_an_opinion() -> None:
+    """The same slope with half a window's weight six times over, and without days of wild size."""
+    history = [window(i, n=15 + i, zero=1) for i in range(5)]
+    for w in history:
+        w.predictions[1:, 0], w.residual[3] = 9.0, -7.0
+    e = np.concatenate([w.residual for w in history])
+    bound = 3 * math.sqrt(mean([x * x for x in e]))
+    pe = pp = 0.0
+    for w in history:
+        for day in range(len(w.residual)):
+            p = min(max(mean([float(w.predictions[k, day]) for k in range(1, 8)]), -bound), bound)
+            pe += p * min(max(float(w.residual[day]), -bound), bound)
+            pp += p * p
+    slope = (pe + 6 * pp / 5 * 0.5) / (pp + 6 * pp / 5)
+    weights = rules()["shrunk_slope"](history)
+    np.testing.assert_allclose(weights, [0.0] + [slope / 7] * 7 + [0.0], rtol=1e-12)
+
+
 def test_the_settings_know_rules_only() -> None:
     literal = Model.model_fields["selection"].annotation
-    assert set(literal.__args__) <= set(rules())
+    assert set(literal.__args__) == set(rules())
 
 
 def test_a_rule_is_one_declaration(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def plain(features: pd.DataFrame, month: str) -> tuple[float | None, np.ndarray,
     test = pd.Period(month)
     X, y = features.drop(columns="ordinary_residual"), features["ordinary_residual"]
     train_rows, validation = (by_month >= test - 12) & (by_month < test - 1), by_month == test - 1
-    used = X.columns[(X[train_rows] != 0).any()]
+    used = X.columns[(X[train_rows] != 0).mean() >= 0.5]
     scaler = StandardScaler().fit(X.loc[train_rows, used].to_numpy())
     fits = [
         tight(a, scaler.transform(X.loc[train_rows, used].to_numpy()), y[train_rows].to_numpy()) for a in GRID
@@ -71,7 +71,7 @@ def plain(features: pd.DataFrame, month: str) -> tuple[float | None, np.ndarray,
         if w.any() and d.mean() <= d.std(ddof=1) / np.sqrt(len(d)):
             break
     both = train_rows | validation
-    used = X.columns[(X[both] != 0).any()]
+    used = X.columns[(X[both] != 0).mean() >= 0.5]
     scaler = StandardScaler().fit(X.loc[both, used].to_numpy())
     w = tight(GRID[k], scaler.transform(X.loc[both, used].to_numpy()), y[both].to_numpy())
     raw = pd.Series(w / scaler.scale_, used).reindex(X.columns, fill_value=0.0)
@@ -134,24 +134,44 @@ def test_the_metadata_score_what_was_predicted(market: Any, trained: Path) -> No
     assert not told.drop("2025-07", level="month")["live"].any()
 
 
-def test_features_that_are_not_there_yet_are_not_chosen_from(trained: Path) -> None:
-    """The last stock is listed in October 2024: in the training months of every window."""
+def test_features_that_are_not_there_yet_are_not_chosen_from(market: Any, trained: Path) -> None:
+    """The last stock is listed in October 2024: it counts once half of the twelve months' rows have it."""
     told = metadata(trained)
-    assert (told["n_features"] == len(small.US)).all()
+    for adr in small.ADRS:
+        last = market[adr][0]["U39"]
+        for month in pd.PeriodIndex(MONTHS, freq="M"):
+            year = last[(last.index.to_period("M") >= month - 12) & (last.index.to_period("M") < month)]
+            expected = len(small.US) - int((year != 0).sum() < len(year) / 2)
+            assert told.loc[(adr, str(month)), "n_features"] == expected
+        assert set(told.loc[adr, "n_features"]) == {39, 40}
     assert told.loc[("ABC", "2025-01"), "n_train"] == len(small.days_of("XLON", end="2024-11-30"))
 
 
 def test_availability_is_judged_on_the_rows_of_the_fit(market: Any, tmp_path: Path) -> None:
-    """A stock listed in the validation month is in the refit only, one listed in the test month in none."""
+    """With any return counting, one listed in the validation month is in the refit, a later one is not."""
     late = {"ABC": tuple(frame.copy() for frame in market["ABC"])}
     features = late["ABC"][0]
     features.loc[features.index < "2024-12-01", "U05"] = 0.0
     features.loc[features.index < "2025-01-01", "U06"] = 0.0
     small.write(tmp_path, late)
-    train(small.desk(tmp_path))
+    train(small.desk(tmp_path, "adr.windows.min_present=0.0"))
     told = metadata(tmp_path).loc["ABC"]
     assert told.loc["2025-01", "n_features"] == len(small.US) - 1
     assert told.loc["2025-02", "n_features"] == len(small.US)
+
+
+def test_a_stock_of_yesterday_is_no_feature(market: Any, tmp_path: Path) -> None:
+    """A column of zeros with a week of returns has a tiny deviation: a fit would multiply what comes next."""
+    late = {"ABC": tuple(frame.copy() for frame in market["ABC"])}
+    features, targets = late["ABC"]
+    begin = features.index.searchsorted(pd.Timestamp("2024-11-25"))
+    features.iloc[:begin, features.columns.get_loc("U05")] = 0.0
+    features.iloc[begin:, features.columns.get_loc("U05")] = targets["ordinary_residual"].to_numpy()[begin:]
+    small.write(tmp_path, late)
+    train(small.desk(tmp_path))
+    told = metadata(tmp_path).loc["ABC"]
+    assert told.loc["2025-01", "n_features"] == len(small.US) - 2  # nor is the last one, of October
+    assert told.loc["2025-07", "n_features"] == len(small.US)
 
 
 @pytest.mark.parametrize("month", ["2025-02", "2025-05"])
@@ -167,10 +187,11 @@ def test_nothing_of_a_month_changes_with_what_comes_after_it(
     models = [name for name in cut if name.endswith(".pkl")]
     assert len(models) == 2 * (int(month[-2:]) + 1)
     assert all(cut[name] == whole[name] for name in models)
-    for file, keys in {"predictions": [], "selection_predictions": ["rule"]}.items():
-        now, then = (
-            pd.read_parquet(root / MODELS / "lasso" / f"{file}.parquet") for root in (tmp_path, trained)
-        )
+    for file, keys in {
+        "lasso/predictions.parquet": [],
+        "lasso_evaluation/selection_predictions.parquet": ["rule"],
+    }.items():
+        now, then = (pd.read_parquet(root / MODELS / file) for root in (tmp_path, trained))
         then = then[then["date"] <= last].reset_index(drop=True)
         assert now["month"].max() == month
         pd.testing.assert_frame_equal(now, then, check_exact=True)
@@ -207,7 +228,7 @@ def test_the_order_of_us_stocks_decides_nothing(market: Any, tmp_path: Path, tra
 
 
 def test_every_rule_predicts_the_same_days(market: Any, trained: Path) -> None:
-    found = pd.read_parquet(trained / MODELS / "lasso" / "selection_predictions.parquet")
+    found = pd.read_parquet(trained / MODELS / "lasso_evaluation" / "selection_predictions.parquet")
     assert list(found.columns) == ["rule", "ticker", "date", "month", "prediction", "n_nonzero"]
     assert sorted(set(found["rule"])) == sorted(rules())
     wide = found.pivot(index=["ticker", "date"], columns="rule", values="prediction")
@@ -219,7 +240,7 @@ def test_every_rule_predicts_the_same_days(market: Any, trained: Path) -> None:
 
 def test_the_fourth_rule_by_hand(market: Any, trained: Path) -> None:
     """Fourth grid alpha below alpha_max of the training rows, fitted on all twelve months."""
-    found = pd.read_parquet(trained / MODELS / "lasso" / "selection_predictions.parquet")
+    found = pd.read_parquet(trained / MODELS / "lasso_evaluation" / "selection_predictions.parquet")
     fourth = found.query("rule == 'fourth' and ticker == 'ABC' and month == '2025-03'").set_index("date")
     features = market["ABC"][0]
     by_month = features.index.to_period("M").astype(str)
@@ -302,7 +323,7 @@ def test_no_stock_varies(market: Any, tmp_path: Path) -> None:
     still["ABC"][0]["U03"] = 0.01
     small.write(tmp_path, still)
     train(small.desk(tmp_path))
-    assert set(metadata(tmp_path)["status"]) == {"skipped: no US stock varies in training"}
+    assert set(metadata(tmp_path)["status"]) == {"skipped: no US stock varies on enough training rows"}
 
 
 def test_a_model_in_ten_lines(market: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,7 +361,7 @@ def test_a_model_that_is_not_linear_is_evaluated_but_has_no_coefficients(market:
     train(small.desk(tmp_path, "adr.model.name=sklearn.svm.SVR", "adr.model.parameters.epsilon=0.001"))
     told = metadata(tmp_path, "svr").query("status == 'ok'")
     saved = read_model(tmp_path / MODELS / "svr" / told["model_file"].iloc[0])
-    assert (saved.coef, len(saved.features)) == (None, len(small.US))
+    assert (saved.coef, len(saved.features)) == (None, len(small.US) - 1)  # the last one is new
     assert len(predictions(tmp_path, "svr"))
     with pytest.raises(InputError, match="not linear"):
         saved.linear(tmp_path)

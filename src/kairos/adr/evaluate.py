@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from kairos.adr.desk import FEATURES, TARGETS
 from kairos.adr.instruments import read_us_sectors
-from kairos.adr.train import PREDICTIONS, compare_selections, output
+from kairos.adr.train import PREDICTIONS, compare_selections, evaluation_output, output
 from kairos.errors import InputError
 from kairos.evaluation.prediction import (
     Comparison,
@@ -162,11 +162,6 @@ def evaluate(desk: Desk, progress: Callable[[int, int], object] | None = None) -
     desk.save((f"{into}/{name}", partial(table.to_csv, index=False)) for name, table in tables.items())
     not_counted = int((~by_month["counted"]).sum())
     return EvaluateReport(by_adr, nulls, gate, desk.settings.adr.evaluation.level, not_counted)
-
-
-def evaluation_output(desk: Desk) -> str:
-    """Folder of the configured model's evaluation, relative to the root."""
-    return f"{output(desk)}_evaluation"
 
 
 def reading(by_adr: pd.DataFrame, nulls: pd.DataFrame, level: float) -> list[str]:

@@ -16,8 +16,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from kairos.adr.desk import NOTEBOOK, Desk
-from kairos.adr.evaluate import MONTHLY, evaluation_output
-from kairos.adr.train import output
+from kairos.adr.evaluate import MONTHLY
+from kairos.adr.train import evaluation_output, output
 from kairos.errors import WorkError
 
 TIMEOUT = 600

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 from kairos.adr import desk as at
 from kairos.adr.align import align, made_here, us_closes_name
 from kairos.adr.betas import betas
-from kairos.adr.evaluate import evaluate, evaluation_output
+from kairos.adr.evaluate import evaluate
 from kairos.adr.features import features
 from kairos.adr.instruments import read_instruments
 from kairos.adr.notebook import notebook
-from kairos.adr.train import output, train
+from kairos.adr.train import evaluation_output, output, train
 
 if TYPE_CHECKING:
     from kairos.adr.desk import Desk
@@ -125,10 +125,11 @@ STEPS = (
     Step(
         "evaluate",
         "the models against the index baseline",
-        lambda desk, _: evaluate(desk),
+        evaluate,
         lambda desk: [at.FEATURES, at.TARGETS, output(desk)],
         lambda desk: [evaluation_output(desk)],
         ("adr.end", "adr.windows", "adr.model", "adr.evaluation", "adr.gate"),
+        (at.US_SECTORS,),
     ),
     Step(
         "notebook",

@@ -15,13 +15,12 @@ from kairos.adr.evaluate import (
     MONTHLY,
     NULLS,
     SELECTIONS,
-    evaluation_output,
     gate_reading,
     reading,
 )
 from kairos.adr.instruments import read_instruments
 from kairos.adr.modelfile import read_model
-from kairos.adr.train import METADATA, output
+from kairos.adr.train import METADATA, evaluation_output, output
 from kairos.report import AdrForecast, AdrGate, AdrMonth, AdrRow, AdrSheet, Estimate
 
 if TYPE_CHECKING:

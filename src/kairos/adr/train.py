@@ -124,6 +124,11 @@ def output(desk: Desk) -> str:
     return f"{MODELS}/{folder(desk.settings.adr.model.name)}"
 
 
+def evaluation_output(desk: Desk) -> str:
+    """Folder of the configured model's evaluation, relative to the root."""
+    return f"{output(desk)}_evaluation"
+
+
 def train(desk: Desk, progress: Callable[[int, int], object] | None = None) -> TrainReport:
     """Train every ADR's models with the configured selection, and write them.
 
@@ -186,7 +191,7 @@ def compare_selections(desk: Desk, progress: Callable[[int, int], object] | None
     tasks = _tasks(desk, sorted(rules()))
     found = pd.concat([result.predictions for result in _run(desk, tasks, progress)])
     found = found.sort_values(["rule", "ticker", "date"], ignore_index=True)
-    desk.save([(f"{output(desk)}/{SELECTION_PREDICTIONS}", partial(_write, found))])
+    desk.save([(f"{evaluation_output(desk)}/{SELECTION_PREDICTIONS}", partial(_write, found))])
     return found
 
 

@@ -59,10 +59,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Features that vary on the rows of a fit, with their mean and standard deviation (ddof 0) there.
+    """Features that exist on the rows of a fit, with their mean and standard deviation (ddof 0) there.
 
-    A column without variation, for example of a stock not yet listed, is left out: what counts as available
-    is decided by the past alone.
+    A column is left out that does not vary, or has a return on less than a share of the rows: the deviation
+    of a stock that was listed days ago is that of a row of zeros, and what it does next would count a hundred
+    times. What is available is decided by the past alone.
     """
 
     columns: npt.NDArray[np.int64]
@@ -70,10 +71,13 @@ class Scaling:
     scale: Array
 
     @classmethod
-    def learn(cls, X: Array) -> Scaling:
-        """Take them from the rows (n, p) of a fit."""
-        scale = X.std(axis=0) if len(X) else np.zeros(X.shape[1])
-        columns = np.flatnonzero(scale > CONSTANT * np.abs(X).max(axis=0, initial=0.0))
+    def learn(cls, X: Array, min_present: float) -> Scaling:
+        """Take them from the rows (n, p) of a fit; `min_present` is the share of rows with a return."""
+        if not len(X):
+            return cls(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+        scale = X.std(axis=0)
+        varies = scale > CONSTANT * np.abs(X).max(axis=0, initial=0.0)
+        columns = np.flatnonzero(varies & ((X != 0.0).mean(axis=0) >= min_present))
         return cls(columns, X[:, columns].mean(axis=0), scale[columns])
 
     def standardise(self, X: Array) -> Array:
@@ -218,14 +222,14 @@ def walk(sample: Sample, windows: Sequence[Window], plan: Plan) -> list[Trained]
     found = []
     for window in windows:
         train, validation = window.train_rows(sample.dates), window.validation_rows(sample.dates)
-        scaling = Scaling.learn(sample.X[train])
+        scaling = Scaling.learn(sample.X[train], plan.limits.min_present)
         reason = _too_little(_length(train), _length(validation), scaling, plan.limits)
         if reason:
             found += [_skipped(sample, window, name, reason) for name in plan.rules]
             continue
         fit = _fit_path(sample, window, scaling, plan)
         history.append(fit.seen)
-        refits = _Refits(sample, window, plan.model)
+        refits = _Refits(sample, window, plan)
         found += [_choose(sample, window, name, history, fit, refits) for name in plan.rules]
     return found
 
@@ -240,7 +244,7 @@ def _too_little(n_train: int, n_validation: int, scaling: Scaling, limits: WalkF
         return f"{n_train} training rows, {limits.min_train} needed"
     if n_validation < limits.min_validation:
         return f"{n_validation} validation rows, {limits.min_validation} needed"
-    return "" if len(scaling.columns) else "no US stock varies in training"
+    return "" if len(scaling.columns) else "no US stock varies on enough training rows"
 
 
 @dataclass(frozen=True)
@@ -274,11 +278,11 @@ def _fit_path(sample: Sample, window: Window, scaling: Scaling, plan: Plan) -> _
 class _Refits:
     """Fits on all twelve months, each made once."""
 
-    def __init__(self, sample: Sample, window: Window, model: Model) -> None:
+    def __init__(self, sample: Sample, window: Window, plan: Plan) -> None:
         rows = window.refit_rows(sample.dates)
-        self.scaling = Scaling.learn(sample.X[rows])
+        self.scaling = Scaling.learn(sample.X[rows], plan.limits.min_present)
         self._Z, self._y = self.scaling.standardise(sample.X[rows]), sample.residual[rows]
-        self._model = model
+        self._model = plan.model
         self._made: dict[int, Model] = {}
 
     def at(self, row: int, strength: float) -> Model:

@@ -230,6 +230,7 @@ def intervals(
         "color": INK,
         "thickness": 1.2,
         "width": 3,
+        "visible": bool(np.isfinite(high).any()),  # else Plotly draws the ends of intervals without length
     }
     marker = {"color": _signed(points), "opacity": 0.75}
     figure = _figure(kind)

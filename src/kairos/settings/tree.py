@@ -422,6 +422,7 @@ class WalkForward(Section):
     validation_months: Positive
     min_train: Annotated[int, Field(ge=2)]
     min_validation: Annotated[int, Field(ge=2)]
+    min_present: Rate
 
 
 class Strengths(Section):
@@ -434,7 +435,9 @@ class Model(Section):
     """The model of the residuals."""
 
     name: Annotated[str, Field(min_length=1)]
-    selection: Literal["mse_1se", "ic", "ic_total", "mse", "past_oos"]
+    selection: Literal[
+        "mse_1se", "ic", "ic_total", "mse", "past_oos", "fourth", "seven_slope", "shrunk_slope"
+    ]
     parameters: dict[str, Any]
     alphas: Strengths
 
