@@ -169,7 +169,7 @@ def test_the_same_files_come_out_again(root, report):
     before = {path.name: path.read_bytes() for path in (root / FOLDER).iterdir()}
     evaluate(desk(root, DRAWS))
     assert {path.name: path.read_bytes() for path in (root / FOLDER).iterdir()} == before
-    assert len(before) == 5
+    assert len(before) == 6
 
 
 def test_the_gate_by_hand():
