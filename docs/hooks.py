@@ -316,4 +316,5 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "panel": lambda: interface_page("kairos.panel"),
     "evaluation": lambda: interface_page("kairos.evaluation"),
     "store": lambda: interface_page("kairos.store"),
+    "adr": lambda: interface_page("kairos.adr"),
 }

@@ -220,7 +220,7 @@ def test_reference_has_every_table_and_column(hooks: ModuleType) -> None:
     assert [table.name for table in vendor.TABLES if f"## {table.name}\n" not in raw] == []
 
 
-@pytest.mark.parametrize("name", ["kairos.panel", "kairos.evaluation", "kairos.store"])
+@pytest.mark.parametrize("name", ["kairos.panel", "kairos.evaluation", "kairos.store", "kairos.adr"])
 def test_reference_has_every_public_function(hooks: ModuleType, name: str) -> None:
     page = hooks.interface_page(name)
     package = importlib.import_module(name)

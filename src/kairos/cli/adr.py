@@ -45,9 +45,14 @@ def _desk(
     data: Path, config: Path | None, overrides: list[str] | None, force: bool, workers: int | None = None
 ) -> "Desk":
     """The data directory with its settings: those of --config, or of its own kairos.toml."""
-    from kairos.adr.desk import Desk
+    from importlib.util import find_spec
+
     from kairos.errors import InputError
     from kairos.settings.load import DEFAULT_FILE
+
+    if any(find_spec(library) is None for library in ("sklearn", "nbclient", "ipykernel")):
+        raise InputError("the libraries of the ADR desk are not installed: pip install 'kairos[adr]'")
+    from kairos.adr.desk import Desk
 
     if not data.is_dir():
         raise InputError(f"{data}: there is no such folder; --data names the one that holds data/raw")
