@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench test-slow test-real lock clean
+.PHONY: help demo test lint docs bench test-slow soak test-real lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -38,7 +38,7 @@ demo: $(VENV)/installed ## simulated market → tables → backtest → report
 	$(BIN)/kairos demo --out demo
 
 test: lint docs ## every check: style, types, documentation, tests
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not realdata and not bench and not slow"
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not realdata and not bench and not slow and not soak"
 
 lint: $(VENV)/installed-dev ## style and types
 	$(BIN)/ruff check .
@@ -53,6 +53,9 @@ bench: $(VENV)/installed-dev ## speed and memory at scale
 
 test-slow: $(VENV)/installed-dev ## tests that need minutes
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m slow
+
+soak: $(VENV)/installed-dev ## the ADR desk's intervals and tests against a known truth
+	$(BIN)/python -m pytest -q -rP -n $(WORKERS) -m soak
 
 test-real: $(VENV)/installed-dev ## tests on real market data (KAIROS_REAL_DATA names the folder)
 	$(BIN)/python -m pytest -q -m realdata

@@ -286,7 +286,10 @@ def slope_moments(history: selection.History) -> tuple[float, float]:
 
 
 def pooled_slope(histories: Sequence[selection.History], a: int) -> Array:
-    """The same, shrunk to the slope of all ADRs so far; m is an average window of all of them. Frozen."""
+    """`shrunk_slope` with the slope of all ADRs so far instead of one half. Frozen.
+
+    The opinion is worth six average windows of all ADRs.
+    """
     moments_ = np.array([slope_moments(history) for history in histories if history])
     pe, pp = moments_.sum(axis=0)
     if not pp:
@@ -477,11 +480,17 @@ def _non_negative(G: Array, c: Array) -> Array:
     return np.asarray(nnls(L.T, np.linalg.solve(L, c))[0])
 
 
+REFERENCES = (
+    *("mse", "mse_1se", "ic", "ic_total", "past_oos", "fourth", "seven_slope", "shrunk_slope"),
+    "pooled_slope",
+)
+
+
 def references() -> None:
     """The desk's rules, among them the frozen `shrunk_slope`, and the frozen pooled one."""
-    for name in ("mse", "mse_1se", "ic", "ic_total", "past_oos", "fourth", "seven_slope", "shrunk_slope"):
+    for name in REFERENCES[:-1]:
         LEDGER[name] = of_one(selection.rules()[name])
-    LEDGER["pooled_slope"] = of_all(pooled_slope)
+    LEDGER[REFERENCES[-1]] = of_all(pooled_slope)
 
 
 def attempts() -> None:
@@ -614,41 +623,65 @@ def knows_past_only(x: Panel, rule: Rule, weights: Array) -> bool:
     return bool(np.allclose(rule(x.between(0, half)), weights[:, :half], rtol=1e-9, atol=1e-12))
 
 
-def table(x: Panel, ledger: Mapping[str, Rule]) -> pd.DataFrame:
-    """One row for each rule."""
+@dataclass(frozen=True)
+class Tried:
+    """Scores of a rule, and its gain (N, M) with a young history."""
+
+    score: Score
+    young: Array
+
+
+def tried(x: Panel, name: str, rule: Rule) -> Tried:
+    """Score a rule; it must not know the future."""
+    weights = rule(x)
+    if not knows_past_only(x, rule, weights):
+        raise ValueError(f"{name} knows the future")
+    return Tried(score(x, weights), score(x, young(x, rule)).gain)
+
+
+def table(x: Panel, found: Mapping[str, Tried], london: np.ndarray[Any, Any]) -> pd.DataFrame:
+    """One row for each rule: mean gains over the baseline and over other rules, each with its t-value.
+
+    `london` (N,) bool tells London's names from those of the euro zone.
+    """
     rows, early = [], x.months < CHECKED_FROM
-    reference = {name: score(x, LEDGER[name](x)).gain for name in ("fourth", "seven_slope")}
-    young_reference = score(x, young(x, LEDGER["seven_slope"])).gain
-    for name, rule in ledger.items():
-        weights = rule(x)
-        if not knows_past_only(x, rule, weights):
-            raise ValueError(f"{name} knows the future")
-        found, fresh = score(x, weights), score(x, young(x, rule)).gain
-        gain = found.gain
-        parts = {"17-19": gain[:, early], "20-23": gain[:, ~early], "odd": gain[::2], "even": gain[1::2]}
-        rows.append(
-            {
-                "rule": name,
-                "ic": np.nanmean(found.ic),
-                "gain": np.nanmean(gain),
-                "t": t_value(gain),
-                "t_nw": t_value(gain, 3),
-                "vs_fourth": np.nanmean(gain - reference["fourth"]),
-                "t_fourth": t_value(gain - reference["fourth"]),
-                "vs_seven": np.nanmean(gain - reference["seven_slope"]),
-                "t_seven": t_value(gain - reference["seven_slope"]),
-                **{key: np.nanmean(part) for key, part in parts.items()},
-                "young": np.nanmean(fresh),
-                "t_young": t_value(fresh),
-                "young_vs_fourth": np.nanmean(fresh - reference["fourth"]),
-                "t_young_fourth": t_value(fresh - reference["fourth"]),
-                "young_vs_seven": np.nanmean(fresh - young_reference),
-                "t_young_seven": t_value(fresh - young_reference),
-                "zero": found.zero,
-                "worse_adrs": int((np.nanmean(gain, axis=1) < 0).sum()),
-            }
-        )
+    fourth, seven, default = (found[name] for name in ("fourth", "seven_slope", "mse_1se"))
+    for name, one in found.items():
+        gain = one.score.gain
+        ahead = gain - fourth.score.gain
+        gains = {
+            "gain": gain,
+            "vs_fourth": ahead,
+            "vs_seven": gain - seven.score.gain,
+            "vs_mse_1se": gain - default.score.gain,
+            "17-19": gain[:, early],
+            "20-23": gain[:, ~early],
+            "odd": gain[::2],
+            "even": gain[1::2],
+            "london": gain[london],
+            "london_vs_fourth": ahead[london],
+            "euro": gain[~london],
+            "euro_vs_fourth": ahead[~london],
+            "young": one.young,
+            "young_vs_fourth": one.young - fourth.young,
+            "young_vs_seven": one.young - seven.young,
+            "young_vs_mse_1se": one.young - default.young,
+        }
+        row: dict[str, Any] = {"rule": name, "ic": np.nanmean(one.score.ic)}
+        for key, values in gains.items():
+            row |= {key: np.nanmean(values), f"t_{key}": t_value(values)}
+        row |= {"nw_gain": t_value(gain, 3), "nw_vs_fourth": t_value(ahead, 3)}
+        row |= {"zero": one.score.zero, "worse_adrs": int((np.nanmean(gain, axis=1) < 0).sum())}
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def by_name(x: Panel, found: Mapping[str, Tried], exchanges: pd.Series) -> pd.DataFrame:
+    """One row for each ADR: exchange, months that count, mean gain of the references."""
+    gains = {name: found[name].score.gain for name in REFERENCES}
+    months = np.isfinite(gains["fourth"]).sum(axis=1)
+    means = {name: np.nanmean(gain, axis=1) for name, gain in gains.items()}
+    return pd.DataFrame({"name": x.names, "exchange": exchanges.to_numpy(), "months": months, **means})
 
 
 def main() -> None:
@@ -675,10 +708,15 @@ def main() -> None:
     references()
     if args.names == "development":
         attempts()
-    found = table(x, LEDGER)
-    found.to_csv(args.out / f"{args.names}.csv", index=False)
+    found = {name: tried(x, name, rule) for name, rule in LEDGER.items()}
+    targets = pd.read_parquet(desk.path(TARGETS), columns=["ticker", "exchange"])
+    exchanges = targets.drop_duplicates("ticker").set_index("ticker")["exchange"].loc[x.names]
+    rules, names = table(x, found, (exchanges == "XLON").to_numpy()), by_name(x, found, exchanges)
+    rules.to_csv(args.out / f"{args.names}.csv", index=False)
+    names.to_csv(args.out / f"{args.names}_names.csv", index=False)
     baseline = score(x, np.zeros(x.zero.shape))
-    typer.echo(found.to_string(index=False, float_format="{:.4f}".format))
+    typer.echo(rules.to_string(index=False, float_format="{:.4f}".format))
+    typer.echo(names.to_string(index=False, float_format="{:.4f}".format))
     typer.echo(f"baseline IC {np.nanmean(baseline.ic):.4f}, {np.isfinite(baseline.ic).sum()} ADR-months")
     typer.echo(f"{len(LEDGER)} rules tried; {time.perf_counter() - began:.0f} s")
 

@@ -239,6 +239,10 @@ def test_fits_that_do_not_converge_are_known_and_other_warnings_pass() -> None:
         ("sklearn.nothing.Regressor", {}, "can't be imported"),
         ("numpy.linalg.lstsq", {}, "no class with fit and predict"),
         ("sklearn.linear_model.HuberRegressor", {"alfa": 1}, "adr.model.parameters.alfa"),
+        (".Lasso", {}, "'.Lasso': can't be imported"),
+        ("kairos.adr.models.Model", {}, "this class is abstract"),
+        ("sklearn.cluster.KMeans", {}, "name a regressor"),
+        ("sklearn.linear_model.LogisticRegression", {}, "name a regressor"),
     ],
 )
 def test_a_wrong_model_is_refused(name: str, parameters: dict[str, object], said: str) -> None:

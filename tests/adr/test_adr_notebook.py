@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 import re
@@ -13,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kairos.adr import notebook as step
 from kairos.adr.betas import betas
 from kairos.adr.desk import FEATURES, MODELS, NOTEBOOK, TARGETS, Desk
 from kairos.adr.evaluate import evaluate
@@ -93,6 +93,7 @@ def test_a_failing_cell_is_named(desk, tmp_path, monkeypatch):
     broken = nbformat.read(template(), as_version=4)
     broken.cells[1].source = "raise ValueError('no such desk')"
     nbformat.write(broken, tmp_path / "broken.ipynb")
+    step = importlib.import_module("kairos.adr.notebook")  # the package has a function of this name
     monkeypatch.setattr(step, "template", lambda: tmp_path / "broken.ipynb")
     with pytest.raises(WorkError, match=r"(?s)lasso_russell_analysis.*ValueError: no such desk"):
         notebook(desk)
@@ -130,6 +131,24 @@ def test_the_sheet_warns_before_any_number(desk, sheet):
     page = adr_page(sheet).render()
     assert page.index("is not in scope") < page.index("Improvement of the IC")
     assert all(sentence in page for sentence in (sheet.reading[0][:40], "full-sample gate"))
+
+
+def test_the_sheet_names_the_rule_of_the_models_and_says_when_they_are_stale(desk, sheet):
+    other = Desk(desk.root, load(overrides=["adr.model.selection=fourth"]))
+    assert (adr_sheet(other).selection, ("Selection", "mse_1se") in adr_sheet(other).facts) == (
+        "mse_1se",
+        True,
+    )
+    assert not any("trained with other settings" in warning for warning in sheet.warnings)
+    path = desk.path(f"{MODELS}/lasso_evaluation/nulls.csv")
+    before = path.read_bytes()
+    nulls = pd.read_csv(path)
+    nulls.loc[nulls["forecast"] == "model", "improvement"] += 0.01
+    try:
+        nulls.to_csv(path, index=False)
+        assert "trained with other settings" in adr_sheet(desk).warnings[0]
+    finally:
+        path.write_bytes(before)
 
 
 def test_asynchronous_indices_and_suspicious_stocks_are_named(desk, sheet):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kairos.adr.desk import BETAS, US_CLOSES, Desk
+from kairos.adr.desk import BETAS, MODELS, NOTEBOOK, US_CLOSES, Desk
 from kairos.adr.pipeline import write_pipeline
 from kairos.adr.run import STEPS
 from kairos.errors import InputError
@@ -91,6 +91,16 @@ def test_a_file_of_the_user_is_no_output(folder: Path) -> None:
     assert not any(BETAS in block or US_CLOSES in block for block in outs)
     assert f'- "{BETAS}"' in text
     assert "  betas:" not in text
+
+
+@pytest.mark.parametrize("name", [NOTEBOOK, f"{MODELS}/lasso/notes.txt", f"{MODELS}/lasso/BAB/2025_01.pkl"])
+def test_a_file_of_the_user_where_a_stage_writes_is_named(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text("mine")
+    with pytest.raises(InputError, match=re.escape(f"{folder / name}: this file was not made by the desk")):
+        write_pipeline(Desk(folder, load()))
+    assert not (folder / "dvc.yaml").exists()
+    write_pipeline(Desk(folder, load(), force=True))
 
 
 def test_settings_that_dvc_can_not_follow(folder: Path) -> None:

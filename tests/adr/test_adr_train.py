@@ -313,7 +313,7 @@ def test_a_short_validation_month_is_skipped(market: Any, tmp_path: Path) -> Non
     small.write(tmp_path, halted)
     train(small.desk(tmp_path))
     told = metadata(tmp_path).loc["ABC"]
-    assert told.loc["2025-03", "status"] == "skipped: 5 validation rows, 10 needed"
+    assert told.loc["2025-03", "status"] == "skipped: too few validation rows (5 of 10)"
     assert told["status"].str.startswith("skipped").sum() == 1
 
 
@@ -321,9 +321,19 @@ def test_no_stock_varies(market: Any, tmp_path: Path) -> None:
     still = {"ABC": tuple(frame.copy() for frame in market["ABC"])}
     still["ABC"][0][small.US] = 0.0
     still["ABC"][0]["U03"] = 0.01
-    small.write(tmp_path, still)
+    small.write(tmp_path, {**market, **still})
     train(small.desk(tmp_path))
-    assert set(metadata(tmp_path)["status"]) == {"skipped: no US stock varies on enough training rows"}
+    told = metadata(tmp_path).loc["ABC"]
+    assert set(told["status"]) == {"skipped: no US stock varies on enough training rows"}
+
+
+def test_a_run_without_any_model_is_refused_and_leaves_those_of_before(market: Any, tmp_path: Path) -> None:
+    small.write(tmp_path, market)
+    train(small.desk(tmp_path))
+    before = {path: path.read_bytes() for path in (tmp_path / MODELS / "lasso").rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=r"no month.*too few training rows \(\d+ of 400\).*adr\.windows"):
+        train(small.desk(tmp_path, "adr.windows.min_train=400"))
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_model_in_ten_lines(market: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """The desk's data directory: where each file is, and how the desk writes one.
 
 A file that the user brought is used and never replaced unless they ask for it. The desk knows its own files
-by a ledger of fingerprints: a file whose content is not what the desk wrote last belongs to the user.
+by a ledger of fingerprints: a file whose content is not what the desk wrote belongs to the user.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
     from kairos.settings import Settings
 
 LEDGER = "data/processed/.kairos_files.json"
+
+REMEMBERED = 8
+"""Versions of a file whose fingerprints the ledger keeps."""
 
 ADR_INFO = "data/raw/adr_info.csv"
 FUTURES_SYMBOLS = "data/raw/futures_symbols.csv"
@@ -80,8 +82,7 @@ class Desk:
 
     def is_users(self, name: str) -> bool:
         """Whether a file exists that the desk did not make, or that was changed since."""
-        path = self.path(name)
-        return path.is_file() and self._made().get(name) != fingerprint(path)
+        return self.path(name).is_file() and not self._known(name, self._made())
 
     def refuse_users(self, names: Iterable[str]) -> None:
         """Make sure that files may be written, before the first one is.
@@ -96,7 +97,11 @@ class Desk:
             self._refuse_users(name, made)
 
     def save(self, files: Iterable[tuple[str, Callable[[Path], object]]]) -> list[Path]:
-        """Write files, each to a temporary name that is then renamed, and enter them in the ledger.
+        """Write files under temporary names, enter them in the ledger, and then rename them all.
+
+        The ledger comes first and keeps the fingerprint of the file that is replaced, so that whenever a
+        process is killed, what lies there is known to be the desk's; it keeps earlier ones, too, because DVC
+        brings earlier outputs back from its cache. When a file can't be written, none is replaced.
 
         Parameters
         ----------
@@ -108,61 +113,67 @@ class Desk:
         InputError
             Before a file of the user would be replaced without ``force``.
         """
-        written: dict[str, str] = {}
-        made = self._made()
-        try:
-            for name, write in files:
-                path = self._refuse_users(name, made)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-                try:
-                    write(temporary)
-                    written[name] = fingerprint(temporary)
+        ledger = self.path(LEDGER)
+        ledger.parent.mkdir(parents=True, exist_ok=True)
+        temporaries: dict[Path, Path] = {}
+        with FileLock(ledger.with_suffix(".lock")):
+            made = self._made()
+            try:
+                for name, write in files:
+                    path = self._refuse_users(name, made)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    temporaries[path] = path.with_name(f".{path.name}.tmp")
+                    write(temporaries[path])
+                    marks = [fingerprint(temporaries[path]), *self._known(name, made), *made.get(name, [])]
+                    made[name] = list(dict.fromkeys(marks))[:REMEMBERED]
+                if temporaries:
+                    _write_ledger(ledger, made)
+                for path, temporary in temporaries.items():
                     temporary.replace(path)
-                finally:
+            finally:
+                for temporary in temporaries.values():
                     temporary.unlink(missing_ok=True)
-        finally:
-            self._enter(written)
-        return [self.path(name) for name in written]
+        return list(temporaries)
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete files of an earlier run that the desk made; a file of the user stays."""
         made = self._made()
         for name in names:
-            path = self.path(name)
-            if path.is_file() and made.get(name) == fingerprint(path):
-                path.unlink()
+            if self._known(name, made):
+                self.path(name).unlink()
 
-    def _refuse_users(self, name: str, made: Mapping[str, str]) -> Path:
+    def _refuse_users(self, name: str, made: Mapping[str, list[str]]) -> Path:
         """Path of a file that may be written."""
         path = self.path(name)
-        if path.is_file() and not self.force and made.get(name) != fingerprint(path):
+        if path.is_file() and not self.force and not self._known(name, made):
             raise InputError(
                 f"{path}: this file was not made by the desk, or was changed since, and is left alone; "
                 "move it away or use --force"
             )
         return path
 
-    def _made(self) -> dict[str, str]:
+    def _known(self, name: str, made: Mapping[str, list[str]]) -> list[str]:
+        """Fingerprint of the file that is there, when the desk made it."""
+        path = self.path(name)
+        there = fingerprint(path) if name in made and path.is_file() else None
+        return [there] if there in made.get(name, []) else []
+
+    def _made(self) -> dict[str, list[str]]:
+        """Fingerprints of what the desk wrote under each name, the last one first."""
         with contextlib.suppress(FileNotFoundError):
             text = self.path(LEDGER).read_text(encoding="utf-8")
             try:
-                made: dict[str, str] = json.loads(text)
+                made: dict[str, list[str]] = json.loads(text)
             except json.JSONDecodeError as error:
                 raise InputError(f"{self.path(LEDGER)}: damaged ({error}); delete it") from error
             return made
         return {}
 
-    def _enter(self, written: dict[str, str]) -> None:
-        if not written:
-            return
-        ledger = self.path(LEDGER)
-        ledger.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(ledger.with_suffix(".lock")):
-            text = json.dumps({**self._made(), **written}, indent=0, sort_keys=True)
-            temporary = ledger.with_suffix(f".{os.getpid()}.tmp")
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(ledger)
+
+def _write_ledger(ledger: Path, made: Mapping[str, list[str]]) -> None:
+    temporary = ledger.with_suffix(".tmp")
+    temporary.write_text(json.dumps(made, indent=0, sort_keys=True), encoding="utf-8")
+    temporary.replace(ledger)
 
 
 def fingerprint(path: Path) -> str:

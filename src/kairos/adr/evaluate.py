@@ -98,6 +98,8 @@ class EvaluateReport:
         Coverage of the intervals.
     not_counted : int
         Months of ADRs with too few test days to count.
+    stale : list of str
+        Whether the models come from other settings than the comparison of the rules.
     """
 
     by_adr: pd.DataFrame
@@ -105,10 +107,11 @@ class EvaluateReport:
     gate: pd.DataFrame
     level: float
     not_counted: int
+    stale: list[str]
 
     def remarks(self) -> list[str]:
         """Plain sentences."""
-        remarks = [*reading(self.by_adr, self.nulls, self.level), gate_reading(self.gate)]
+        remarks = [*self.stale, *reading(self.by_adr, self.nulls, self.level), gate_reading(self.gate)]
         if self.not_counted:
             remarks.append(
                 f"Months of ADRs with too few test days to count, or without an IC: {self.not_counted}."
@@ -151,17 +154,34 @@ def evaluate(desk: Desk, progress: Callable[[int, int], object] | None = None) -
         ]
     )
     gate = gate_table(full, desk.settings.adr.gate)
+    selections = _selections(desk, days, compare_selections(desk, progress))
     into = evaluation_output(desk)
     tables = {
         MONTHLY: by_month,
         BY_ADR: by_adr,
         NULLS: nulls,
-        SELECTIONS: _selections(desk, days, compare_selections(desk, progress)),
+        SELECTIONS: selections,
         GATE: gate,
     }
     desk.save((f"{into}/{name}", partial(table.to_csv, index=False)) for name, table in tables.items())
     not_counted = int((~by_month["counted"]).sum())
-    return EvaluateReport(by_adr, nulls, gate, desk.settings.adr.evaluation.level, not_counted)
+    settings = desk.settings.adr
+    found = stale(nulls, selections, settings.model.selection)
+    return EvaluateReport(by_adr, nulls, gate, settings.evaluation.level, not_counted, found)
+
+
+def stale(nulls: pd.DataFrame, selections: pd.DataFrame, rule: str) -> list[str]:
+    """Say that the models do not have the improvement which their rule has when it is trained anew."""
+    model = float(nulls.loc[nulls["forecast"] == "model", "improvement"].iloc[0])
+    anew = float(selections.loc[selections["rule"] == rule, "improvement"].iloc[0])
+    if np.isclose(model, anew, rtol=0.0, atol=1e-6, equal_nan=True):
+        return []
+    text = (
+        f"The models were trained with other settings or features than those of this evaluation: {rule}, "
+        f"trained anew, changes the IC by {anew:+.4f}, and they by {model:+.4f}. Run `train` again, then "
+        "`evaluate`."
+    )
+    return [text]
 
 
 def reading(by_adr: pd.DataFrame, nulls: pd.DataFrame, level: float) -> list[str]:

@@ -154,7 +154,7 @@ def read_model(path: Path) -> ModelFile:
         raise InputError(f"{path}: the file is missing; it holds the model of a month") from error
     except (
         *(pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError),
-        *(ImportError, OverflowError, MemoryError),
+        *(ImportError, OverflowError, MemoryError, RuntimeError, SystemError),
     ) as error:
         raise InputError(
             f"{path}: not a model file of this desk ({error}); train again, and don't load it by other means"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kairos.adr.run import STEPS, Step
@@ -17,8 +18,6 @@ from kairos.errors import InputError
 from kairos.settings.load import DEFAULT_FILE, defaults_text
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kairos.adr.desk import Desk
 
 PIPELINE = "dvc.yaml"
@@ -40,7 +39,7 @@ def write_pipeline(desk: Desk) -> list[Path]:
     ------
     InputError
         When a ``kairos.toml`` is there that lacks settings which the stages follow, or the instrument map or
-        a file of the user is wrong.
+        a file of the user is wrong, or, without ``force``, when the user has files where a stage writes.
     """
     config = desk.path(DEFAULT_FILE)
     files = []
@@ -49,9 +48,18 @@ def write_pipeline(desk: Desk) -> list[Path]:
     else:
         files.append((DEFAULT_FILE, lambda path: path.write_text(_desk_settings(), encoding="utf-8")))
     stages = [(step, step.writes(desk)) for step in STEPS]
+    desk.refuse_users(name for _, outs in stages for out in outs for name in _files(desk, out))
     text = HEADING + "stages:\n" + "".join(_stage(desk, step, outs) for step, outs in stages if outs)
     files.append((PIPELINE, lambda path: path.write_text(text, encoding="utf-8")))
     return desk.save(files)
+
+
+def _files(desk: Desk, out: str) -> list[str]:
+    """Files that DVC would delete with an output, but for hidden ones; relative to the root."""
+    path = desk.path(out)
+    there = sorted(path.rglob("*")) if path.is_dir() else [path]
+    inside = [each.relative_to(path) for each in there if each.is_file() and not each.name.startswith(".")]
+    return [str(Path(out) / each) for each in inside]
 
 
 def _stage(desk: Desk, step: Step, outs: list[str]) -> str:

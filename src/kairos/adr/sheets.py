@@ -17,6 +17,7 @@ from kairos.adr.evaluate import (
     SELECTIONS,
     gate_reading,
     reading,
+    stale,
 )
 from kairos.adr.instruments import read_instruments
 from kairos.adr.modelfile import read_model
@@ -60,12 +61,13 @@ def adr_sheet(desk: Desk) -> AdrSheet:
     counted = monthly[monthly["counted"]]
     model = nulls[nulls["forecast"] == "model"].iloc[0]
     settings = desk.settings.adr
+    rule = str(metadata["selection"].iloc[0])  # the settings may have changed since
     by_month = counted.groupby("month")[["baseline_ic", "model_ic"]].mean().mean()
     trained = metadata[~metadata["status"].str.startswith("skipped")]
     return AdrSheet(
         model=settings.model.name,
-        facts=_facts(desk, targets, metadata),
-        warnings=_warnings(desk, targets, monthly, metadata),
+        facts=_facts(desk, targets, metadata, rule),
+        warnings=[*stale(nulls, selections, rule), *_warnings(desk, targets, monthly, metadata)],
         reading=[*reading(by_adr, nulls, settings.evaluation.level), gate_reading(gate)],
         level=settings.evaluation.level,
         overall=_estimate(model, "All ADRs", "months"),
@@ -78,7 +80,7 @@ def adr_sheet(desk: Desk) -> AdrSheet:
         .to_numpy(dtype=np.float64),
         selections=[_forecast(row, row["rule"]) for _, row in selections.iterrows()],
         nulls=[_forecast(row, _NULLS[row["forecast"]]) for _, row in nulls.iterrows()],
-        selection=settings.model.selection,
+        selection=rule,
         gate=[
             AdrGate(
                 mode=_MODES[row["mode"]],
@@ -188,14 +190,13 @@ def _suspicious(desk: Desk, names: list[str]) -> list[tuple[str, str, float]]:
     return found
 
 
-def _facts(desk: Desk, targets: pd.DataFrame, metadata: pd.DataFrame) -> list[tuple[str, str]]:
-    adr = desk.settings.adr
+def _facts(desk: Desk, targets: pd.DataFrame, metadata: pd.DataFrame, rule: str) -> list[tuple[str, str]]:
     tests = metadata.loc[metadata["n_test"] > 0, "month"]
     return [
         ("Data", str(desk.root.resolve())),
         ("Targets", f"{targets['date'].min():%Y-%m-%d} to {targets['date'].max():%Y-%m-%d}"),
         ("Test months", f"{tests.min()} to {tests.max()}"),
-        ("Selection", adr.model.selection),
+        ("Selection", rule),
     ]
 
 

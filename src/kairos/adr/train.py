@@ -95,7 +95,7 @@ class TrainReport:
         made, zero = int((~skipped).sum()), int((rows["status"] == "zero model").sum())
         remarks = [f"{made} models of {rows['ticker'].nunique()} ADRs, {zero} of them the zero model."]
         for ticker, reasons in rows[skipped].groupby("ticker", sort=True)["status"]:
-            counted = Counter(reasons)
+            counted = Counter(reason.partition(" (")[0] for reason in reasons)
             remarks.append(
                 f"{ticker}: " + "; ".join(f"{n} × {reason}" for reason, n in counted.items()) + "."
             )
@@ -235,7 +235,7 @@ def _tasks(desk: Desk, chosen: Sequence[str]) -> list[Task]:
 
 
 def _run(desk: Desk, tasks: Sequence[Task], progress: Callable[[int, int], object] | None) -> list[Result]:
-    """Results of all ADRs, by ticker, month and rule."""
+    """Results of all ADRs, by ticker, month and rule; one of them at least has a model."""
     found = executor.run(
         train_one,
         tasks,
@@ -243,7 +243,14 @@ def _run(desk: Desk, tasks: Sequence[Task], progress: Callable[[int, int], objec
         name=lambda task: task.ticker,
         progress=progress,
     )
-    return [result for of_one in found for result in of_one]
+    results = [result for of_one in found for result in of_one]
+    if not any(result.file for result in results):
+        last = results[-1].record
+        raise InputError(
+            f"no month of any ADR can be trained; {last['ticker']} in {last['month']}, for one, is "
+            f"{last['status']}. See adr.windows for what a window needs"
+        )
+    return results
 
 
 def train_one(task: Task) -> list[Result]:

@@ -241,9 +241,9 @@ def _length(rows: slice) -> int:
 def _too_little(n_train: int, n_validation: int, scaling: Scaling, limits: WalkForward) -> str:
     """Why a window can't be trained; empty when it can."""
     if n_train < limits.min_train:
-        return f"{n_train} training rows, {limits.min_train} needed"
+        return f"too few training rows ({n_train} of {limits.min_train})"
     if n_validation < limits.min_validation:
-        return f"{n_validation} validation rows, {limits.min_validation} needed"
+        return f"too few validation rows ({n_validation} of {limits.min_validation})"
     return "" if len(scaling.columns) else "no US stock varies on enough training rows"
 
 

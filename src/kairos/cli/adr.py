@@ -148,12 +148,19 @@ def run(
 
 
 @app.command()
-def pipeline(data: DataOption, config: ConfigOption = None, overrides: SetOption = None) -> None:
+def pipeline(
+    data: DataOption,
+    force: ForceOption = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
     """Write dvc.yaml, one stage a step, for `dvc repro`; and a kairos.toml to follow where there is none.
+
+    DVC deletes what a stage writes before it runs the stage, so files of yours must not lie there.
 
     Example: kairos adr pipeline --data desk && cd desk && dvc repro
     """
     from kairos.adr.pipeline import write_pipeline
 
-    for path in write_pipeline(_desk(data, config, overrides, force=False)):
+    for path in write_pipeline(_desk(data, config, overrides, force)):
         console.say(str(path))

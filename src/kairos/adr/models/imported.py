@@ -8,6 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from sklearn.base import ClassifierMixin, ClusterMixin
 
 from kairos.adr.models.base import Model
 from kairos.errors import InputError
@@ -69,13 +70,17 @@ def import_model(path: str, parameters: Mapping[str, Any]) -> Model:
     where, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(where), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"adr.model.name = {path!r}: can't be imported ({error})") from error
+    if inspect.isabstract(found):
+        raise InputError(f"adr.model.name = {path!r}: this class is abstract; name one that has a fit")
     if isinstance(found, type) and issubclass(found, Model):
         check_parameters(path, found, parameters)
         return found(**parameters)
     if not (isinstance(found, type) and hasattr(found, "fit") and hasattr(found, "predict")):
         raise InputError(f"adr.model.name = {path!r}: this is no class with fit and predict")
+    if issubclass(found, ClassifierMixin | ClusterMixin):
+        raise InputError(f"adr.model.name = {path!r}: this foretells classes, not returns; name a regressor")
     check_parameters(path, found, parameters)
     return Imported(found, parameters)
 
