@@ -86,7 +86,9 @@ def test_a_live_month_has_no_test() -> None:
 
 
 def test_other_lengths() -> None:
-    lengths = WalkForward(train_months=4, validation_months=2, min_train=10, min_validation=5)
+    lengths = WalkForward(
+        train_months=4, validation_months=2, min_train=10, min_validation=5, min_present=0.5
+    )
     found = windows(day("2024-01-02"), day("2024-08-30"), "XLON", lengths)
     assert months(found) == ["2024-07", "2024-08", "2024-09*"]
     assert [str(window.validation) for window in found] == ["2024-05", "2024-06", "2024-07"]

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -315,6 +316,7 @@ TREES = st.recursive(
 )
 
 
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.too_slow])  # of a busy machine
 @given(TREES, TREES)
 def test_merge_reads_from_above_then_from_below(under: dict[str, Any], over: dict[str, Any]) -> None:
     """Each path reads as a look-up that asks the upper tree first."""
