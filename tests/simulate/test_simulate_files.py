@@ -23,6 +23,7 @@ KEYS = {
     "sf3": "ticker, investorname, securitytype, calendardate",
     "actions": "date, action, ticker, contraticker",
     "truth_characteristics": "permaticker, date",
+    "truth_filings": "permaticker, datekey, reportperiod",
 }
 COLUMNS = {
     "sep": "ticker date open high low close volume closeadj closeunadj lastupdated",
@@ -30,6 +31,8 @@ COLUMNS = {
     "actions": "date action ticker name value contraticker contraname",
     "sf3": "ticker investorname securitytype calendardate value units price",
     "truth_characteristics": "ticker permaticker date reversal value quality insider leverage",
+    "truth_filings": "ticker permaticker datekey reportperiod calendardate amendment late fiscal_year_end "
+    "equity assets liabilities debt shares revenue gp netinc ncfo capex depamor ebit ebitda fcf tbvps",
 }
 
 
@@ -123,6 +126,72 @@ def test_as_reported_and_restated(files):
         WHERE a.dimension = 'ARQ' AND m.dimension = 'MRQ'""",
     )
     assert 0.03 < differ < 0.25
+
+
+def test_filings_of_the_truth_are_the_quarters_as_reported(files):
+    """A row for each ARQ row, of the same company; the vendor's amounts are its amounts, rounded."""
+    drawn_as = {"sharesbas": "shares"}
+    amounts = "equity assets liabilities debt sharesbas revenue gp netinc ncfo capex depamor ebit ebitda fcf"
+    matched = "sf1 a JOIN truth_filings f USING (ticker, datekey, reportperiod, calendardate)"
+    matched += " WHERE a.dimension = 'ARQ'"
+    rows = one(files, "SELECT count(*) FROM truth_filings")
+    assert one(files, f"SELECT count(*) FROM {matched}") == rows
+    assert one(files, "SELECT count(*) FROM sf1 WHERE dimension = 'ARQ'") == rows
+    for name in amounts.split():
+        off = one(files, f"SELECT max(abs(a.{name} - f.{drawn_as.get(name, name)})) FROM {matched}")
+        assert off <= 0.5, name
+    assert one(files, f"SELECT max(abs(a.tbvps - f.tbvps)) FROM {matched}") <= 0.6e-6
+    assert one(files, "SELECT count(*) FROM truth_filings WHERE netinc = round(netinc)") == 0
+    derived = (
+        "assets - liabilities - equity",
+        "ebitda - ebit - depamor",
+        "fcf - ncfo - capex",
+        "tbvps - 0.88 * assets / shares",
+    )
+    for identity in derived:
+        assert one(files, f"SELECT max(abs({identity}) / abs(assets)) FROM truth_filings") < 1e-12, identity
+
+
+def test_filings_of_the_truth_belong_to_the_company_that_filed(files):
+    lived = """(SELECT ticker, permaticker, min(date) AS first, max(date) AS last,
+                min(min(date)) OVER () AS start FROM truth_characteristics GROUP BY ALL)"""
+    matched = f"truth_filings f JOIN {lived} c USING (ticker, permaticker)"
+    assert one(files, f"SELECT count(*) FROM {matched}") == one(files, "SELECT count(*) FROM truth_filings")
+    early = f"SELECT count(*) FROM {matched} WHERE datekey > last OR (first > start AND datekey <= first)"
+    assert one(files, early) == 0
+    former = one(
+        files, "SELECT count(*) FROM truth_filings WHERE permaticker NOT IN (SELECT permaticker FROM tickers)"
+    )
+    assert former > 0
+
+
+def test_marks_of_the_filings_of_the_truth(files, truth):
+    """An amendment follows its original; late and amended filings are those of the events."""
+    alone = one(
+        files,
+        """SELECT count(*) FROM truth_filings a WHERE amendment AND NOT EXISTS (
+               FROM truth_filings o WHERE o.permaticker = a.permaticker AND o.reportperiod = a.reportperiod
+               AND NOT o.amendment AND o.datekey < a.datekey)""",
+    )
+    assert alone == 0
+    for event, mark in (("late filing", "late"), ("amended filing", "amendment")):
+        marked = files.execute(
+            f"SELECT permaticker, datekey::VARCHAR, reportperiod::VARCHAR FROM truth_filings WHERE {mark}"
+        ).fetchall()
+        told = [
+            (e["permaticker"], e["date"], e["reportperiod"]) for e in truth["events"] if e["event"] == event
+        ]
+        assert sorted(marked) == sorted(told)
+        assert len(told) > 20
+    assert (
+        one(files, "SELECT avg((fiscal_year_end = (month(calendardate) = 12))::INT) FROM truth_filings") == 1
+    )
+
+
+def test_the_truth_names_its_files(truth, folder):
+    assert set(truth["files"]) == {"characteristics", "filings"}
+    for name in truth["files"].values():
+        assert (folder / name).is_file()
 
 
 def test_trailing_year_is_the_sum_of_four_quarters(files):
@@ -356,7 +425,7 @@ def test_same_bytes_with_one_and_two_threads(tmp_path):
         subprocess.run([sys.executable, "-c", program, str(out), threads], check=True, env=environment)
         found.append(digests(out))
     assert found[0] == found[1]
-    assert len(found[0]) == 9
+    assert len(found[0]) == 10
 
 
 def test_another_seed_is_another_market(tmp_path):

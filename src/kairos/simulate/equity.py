@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from kairos.errors import InputError
 from kairos.simulate.filings import file_reports
 from kairos.simulate.prices import market
-from kairos.simulate.truth import describe
+from kairos.simulate.truth import CHARACTERISTICS_FILE, FILINGS_FILE, describe
 from kairos.simulate.vendor_files import (
     FORMATS,
     Format,
     characteristics_table,
+    filings_table,
     vendor_tables,
     write_parquet,
     write_table,
@@ -38,7 +39,9 @@ def simulate(
 
     Files: SHARADAR_SEP, TICKERS, DAILY, SF1, SF2, SF3, ACTIONS; `truth.json` (premia, true information
     coefficients, exposures, events); `truth_characteristics.parquet` (ticker, permaticker, date, one column a
-    characteristic, known after the close of the date).
+    characteristic, known after the close of the date); `truth_filings.parquet` (a row for each filed version
+    of a report: ticker, permaticker, datekey, reportperiod, calendardate, amendment, late, fiscal_year_end,
+    and the accounts of the quarter as drawn, not rounded).
 
     Parameters
     ----------
@@ -80,6 +83,7 @@ def _write(folder: Path, simulated: Market, form: Format) -> None:
     filings = file_reports(simulated)
     for name, table in vendor_tables(simulated, filings):
         write_table(folder, name, table, form)
-    write_parquet(folder / "truth_characteristics.parquet", characteristics_table(simulated))
+    write_parquet(folder / CHARACTERISTICS_FILE, characteristics_table(simulated))
+    write_parquet(folder / FILINGS_FILE, filings_table(simulated, filings))
     truth = json.dumps(describe(simulated, filings), indent=1, ensure_ascii=False)
     (folder / "truth.json").write_text(truth + "\n", encoding="utf-8")

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from kairos.simulate.listings import Floats, Ints, Listings
     from kairos.simulate.prices import Dates, Market
 
+CHARACTERISTICS_FILE, FILINGS_FILE = "truth_characteristics.parquet", "truth_filings.parquet"
 TRIPLES = 200_000
 SESSIONS_SAMPLED = 64
 FREQUENCIES = 16_384  # far beyond the memory of the filter and of the slowest characteristic
@@ -200,6 +201,7 @@ def describe(simulated: Market, filings: Filings) -> dict[str, Any]:
         "first_session": str(dates[0]),
         "last_session": str(dates[-1]),
         "sessions": len(dates),
+        "files": {"characteristics": CHARACTERISTICS_FILE, "filings": FILINGS_FILE},
         "timing": "a characteristic known after the close of session t earns premium x value over (t, t+1]",
         "characteristics": {
             item.name: {

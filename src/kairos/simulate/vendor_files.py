@@ -54,6 +54,11 @@ REASON_ACTIONS = {
     "regulatory": "regulatorydelisting",
     "voluntary": "voluntarydelisting",
 }
+FILED = (
+    *("equity", "assets", "liabilities", "debt", "shares", "revenue", "gp", "netinc", "ncfo", "capex"),
+    *("depamor", "ebit", "ebitda", "fcf", "tbvps"),
+)
+"""Accounts of a filed quarter in `truth_filings.parquet`, then what SF1 derives from them."""
 MIRRORED = {"acquisition": "acquisitionof", "merger": "mergerto"}  # the same event, seen from the survivor
 
 
@@ -86,6 +91,29 @@ def characteristics_table(simulated: Market) -> pa.Table:
     quoted = simulated.listings.quoted
     values = {name: panel.T[quoted] for name, panel in simulated.characteristics.items()}
     return _table(listed_rows(simulated) | values)
+
+
+def filings_table(simulated: Market, filings: Filings) -> pa.Table:
+    """Every filed version of a report, one quarter's accounts as drawn: `truth_filings.parquet`.
+
+    Nothing is rounded and nothing is summed over a year. Rows are sorted by security, filing day and period.
+    """
+    unpriced = np.full(len(filings.column), np.nan)  # what needs a price is left out
+    derived = indicators(filings.quarterly, unpriced, 0.25)
+    listings = simulated.listings
+    return _table(
+        {
+            "ticker": _symbols(simulated, filings.column),
+            "permaticker": listings.permatickers[filings.column],
+            "datekey": filings.datekey,
+            "reportperiod": filings.reportperiod,
+            "calendardate": filings.calendardate,
+            "amendment": filings.amendment,
+            "late": filings.late,
+            "fiscal_year_end": filings.fiscal_year_end,
+            **{name: (filings.quarterly | derived)[name] for name in FILED},
+        }
+    )
 
 
 def price_table(simulated: Market, column: Ints, row: Ints) -> pa.Table:
