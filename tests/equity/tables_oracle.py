@@ -45,11 +45,16 @@ class Listing:
 def read_vendor(folder):
     """The vendor's CSV files as frames; an absent table is absent."""
     found = {}
-    for name in ("SEP", "TICKERS", "DAILY", "ACTIONS"):
+    dated = {
+        "SF1": ("datekey", "reportperiod", "calendardate", "lastupdated"),
+        "SF2": ("filingdate", "transactiondate"),
+        "SF3": ("calendardate",),
+    }
+    for name in ("SEP", "TICKERS", "DAILY", "ACTIONS", "SF1", "SF2", "SF3"):
         path = folder / f"SHARADAR_{name}.csv"
         if path.exists():
             frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
-            for column in ("date", "firstpricedate"):
+            for column in dated.get(name, ("date", "firstpricedate")):
                 if column in frame:
                     frame[column] = [
                         dt.date.fromisoformat(d) if isinstance(d, str) else None for d in frame[column]
