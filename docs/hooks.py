@@ -182,7 +182,8 @@ A value at `date` t uses only what was known after the close of session t, unles
 says so. Missing is NULL. Parameters stand under `[equity.tables.<table>]`.
 """
     ]
-    for table in registry.tables():
+    settings = load()
+    for table in registry.tables(settings):
         params = table.params()
         columns = [(code(c.name), c.dtype, c.formula, c.source) for c in table.columns(params)]
         known = 4 if any(source for *_, source in columns) else 3  # a column without any source is left out

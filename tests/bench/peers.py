@@ -41,7 +41,11 @@ SAMPLE = "sample"
 """Namespace of the peers' tickers: its universe, market and z-scores are theirs alone, for every engine."""
 
 THREADS, REPEATS = 2, 3
-FEATURES = {table.name: table.columns(table.params()) for table in registry.features()}
+TECHNICAL = (
+    *("feat_adv", "feat_beta", "feat_price_action", "feat_price_shape", "feat_stat", "feat_targets"),
+    *("feat_trend", "feat_vol_sizing", "feat_volume_volatility"),
+)
+FEATURES = {name: registry.found()[name].columns(registry.found()[name].params()) for name in TECHNICAL}
 BASE = ("sep_base_academic", "universe", "sessions", "listings", "daily")
 
 Spent = dict[str, float]

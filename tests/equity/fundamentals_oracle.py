@@ -19,7 +19,7 @@ DAY = dt.timedelta(days=1)
 NAN = math.nan
 
 STALE_REPORT = 400  # days
-QUARTER_GAP = (75, 107)  # days between neighbouring periods
+QUARTER_GAP = (75, 125)  # 12 or 13 weeks, 16 where a year has three of 12; a month end moves by three days
 YEAR_OFF = 20  # days by which a year before may miss 365
 FORM_WINDOW = 30  # sessions
 HOLDINGS_DELAY = 45  # days after the quarter's end; usable on the second session after that

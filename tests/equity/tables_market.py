@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import tables_oracle as oracle
 
 from kairos.equity.build import BuildReport, build
@@ -41,7 +42,7 @@ class Built:
         rows = self.snapshot().read(table, namespace=namespace)
         frame = pd.DataFrame({n: rows[n].to_pylist() for n in rows.column_names})
         for name in frame.columns:
-            if frame[name].dtype == object and name not in {"ticker", "date", "first", "last", "reason"}:
+            if pa.types.is_floating(rows[name].type):
                 frame[name] = frame[name].astype(float)
         return frame
 

@@ -18,8 +18,8 @@ from kairos.equity.ingest import ingest
 from kairos.errors import InputError
 from kairos.settings import load
 
-DERIVED = [table.name for table in registry.tables()]
-FEATURES = [table.name for table in registry.features()]
+DERIVED = [table.name for table in registry.tables(load())]
+FEATURES = [table.name for table in registry.features(load())]
 
 
 @pytest.fixture(scope="module")

@@ -38,11 +38,11 @@ def test_a_declaration_is_complete(declared: VendorTable) -> None:
         column = declared.column(name)
         assert column is not None
         assert column.need is Need.FILLED or column.default is not None
-    if declared.year:
-        year = declared.column(declared.year)
+    if declared.dated:
+        year = declared.column(declared.dated)
         assert year is not None
         assert year.kind is Kind.DATE
-        assert declared.year in declared.key
+        assert declared.dated in declared.key
     assert all(column.doc and not column.doc.endswith(".") for column in declared.columns)
 
 

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
-from datetime import date
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import pyarrow as pa
+
 from kairos.equity import registry
+from kairos.equity.changes import BEGINNING, between, log
 from kairos.equity.context import PRICES, RAW, Context, open_store
-from kairos.equity.declare import BaseTable, Declaration, FeatureTable
-from kairos.equity.features import feature_parts
-from kairos.equity.staleness import params_of, reasons, recipe
+from kairos.equity.declare import (
+    AssembledTable,
+    BaseTable,
+    DateTable,
+    Declaration,
+    FeatureTable,
+    PanelTable,
+    Params,
+    Renewal,
+)
+from kairos.equity.features import Renewed, date_rows
+from kairos.equity.staleness import EVERYTHING, Staleness, params_of, recipe, staleness
 from kairos.errors import InputError, WorkError
 from kairos.settings import Settings
-from kairos.store import Store, Table, Transaction
+from kairos.store import Part, Store, Table, Transaction
 from kairos.store.ledger import new_run, record
 
 Progress = Callable[[str, int, int], None]
@@ -79,7 +92,7 @@ def build(
     tables: Sequence[str] = (),
     *,
     settings: Settings,
-    as_of: date | None = None,
+    as_of: dt.date | None = None,
     into: str = "main",
     force: bool = False,
     wait: bool = False,
@@ -117,7 +130,7 @@ def build(
         )
     store = open_store(db, settings)
     context = Context(store.snapshot(), settings, into, np.datetime64(as_of, "D") if as_of else None)
-    report, plan = BuildReport(namespace=into), registry.select(tables)
+    report, plan = BuildReport(namespace=into), registry.select(tables, settings)
     forced = {table.name for table in plan if force and (not tables or table.name in tables)}
     with store.publish(wait=wait) as tx:
         _make(tx, context, plan, forced, report, progress)
@@ -152,13 +165,16 @@ def _make(
             progress(declaration.name, step, len(plan))
             for name in pending.keys() & set(declaration.reads):
                 context.made[name] = pending.pop(name).result()
-            missing = [name for name in declaration.requires if context.find(name) is None]
+            missing = declaration.lacks(lambda name: context.find(name) is not None)
             if missing:
                 report.not_built[declaration.name] = _missing(missing)
-            elif declaration.name not in forced and not reasons(context, declaration):
+                continue
+            stale = EVERYTHING if declaration.name in forced else staleness(context, declaration)
+            if not stale.reasons:
                 report.current.append(declaration.name)
-            else:
-                pending[declaration.name] = _start(writer, tx, context, declaration, report)
+                continue
+            pending[declaration.name] = _start(writer, tx, context, declaration, stale, report)
+            context.forget({name for later in plan[step + 1 :] for name in (*later.inputs, *later.optional)})
         for name, future in pending.items():
             context.made[name] = future.result()
     report.facts = context.facts
@@ -195,6 +211,7 @@ def _start(
     tx: Transaction,
     context: Context,
     declaration: Declaration,
+    stale: Staleness,
     report: BuildReport,
 ) -> Future[Table]:
     """Compute a table now; encode and write it in the background while the next one is computed."""
@@ -202,26 +219,24 @@ def _start(
     absent = [name for name in declaration.reads if context.find(name) is None]
     if absent:
         report.warnings.append(f"{declaration.name} is made without {', '.join(absent)}")
-    params = params_of(context, declaration)
-    if isinstance(declaration, FeatureTable):
-        if PRICES not in context.loaded:
-            context.release()  # the universe's panels cover every ticker of the vendor
-        key: tuple[str, ...] = ("ticker", "date")
-        parts = feature_parts(context, declaration, params)
-    elif isinstance(declaration, BaseTable):
-        key, parts = declaration.key, iter(list(declaration.make(context, params)))
-    else:
-        raise TypeError(f"{declaration.name} is neither a feature nor a base table")
+    params, before = params_of(context, declaration), context.find(declaration.name)
+    if isinstance(declaration, PanelTable) and PRICES not in context.loaded:
+        context.release()  # the universe's panels cover every ticker of the vendor
+    work = _work(tx, context, declaration, params, stale)
     computed = time.monotonic() - began
-    meta = {"recipe": recipe(context, declaration), "facts": dict(context.facts.get(declaration.name, {}))}
+    made_by = recipe(context, declaration)
 
     def write() -> Table:
         start = time.monotonic()
-        table = tx.put(declaration.name, parts, key=key, namespace=context.namespace, meta=meta)
+        table = work({"recipe": made_by, "facts": dict(context.facts.get(declaration.name, {}))})
+        old = {part.digest for part in before.parts} if before else set()
         report.built.append(
             {
                 "table": declaration.name,
-                "rows": table.rows,
+                "rows": int(table.meta["rows"]) if table.sql else table.rows,
+                "parts": len(table.parts),
+                "new_parts": sum(part.digest not in old for part in table.parts),
+                "since": None if stale.since in (BEGINNING, dt.date.max) else str(stale.since),
                 "compute_s": computed,
                 "write_s": time.monotonic() - start,
             }
@@ -229,3 +244,47 @@ def _start(
         return table
 
     return writer.submit(write)
+
+
+def _work(
+    tx: Transaction, context: Context, declaration: Declaration, params: Params, stale: Staleness
+) -> Callable[[Mapping[str, Any]], Table]:
+    """Compute a table; what is returned writes it, with what is to be remembered of it."""
+    before, put = context.find(declaration.name), partial(tx.put, declaration.name, namespace=context.namespace)
+    if isinstance(declaration, FeatureTable):
+        renewed = Renewed(context, declaration, params, stale)
+        rows, seals = renewed.parts(), context.table(PRICES).meta["keys"]
+        meta = {"keys": seals, "changes": log(before, renewed.changes(stale))}
+        return lambda more: put(rows, key=("ticker", "date"), meta={**more, **meta}, unique=True)
+    if isinstance(declaration, DateTable):
+        table = date_rows(context, declaration, params, stale)
+        return _logged(tx, put, before, [table], ("date",), ("date", "date"), {})
+    if isinstance(declaration, BaseTable):
+        kept = None if stale.columns else before
+        parts = list(declaration.make(context, params, Renewal(kept, stale.since if kept else BEGINNING)))
+        meta = {**declaration.meta(params), **context.remembered.pop(declaration.name, {})}
+        return _logged(tx, put, before, parts, declaration.key, declaration.dated, meta)
+    if isinstance(declaration, AssembledTable):
+        query, meta = declaration.query(context, params)
+        space = context.namespace
+        return lambda more: tx.assemble(declaration.name, query, key=declaration.key, namespace=space, meta={**more, **meta})
+    raise TypeError(f"{declaration.name} is no known kind of table")
+
+
+def _logged(
+    tx: Transaction,
+    put: Callable[..., Table],
+    before: Table | None,
+    parts: Sequence[pa.Table | Part],
+    key: tuple[str, ...],
+    dated: tuple[str, str] | None,
+    meta: Mapping[str, Any],
+) -> Callable[[Mapping[str, Any]], Table]:
+    """Write a table, find out from which date on it differs from what it was, and remember that."""
+
+    def write(more: Mapping[str, Any]) -> Table:
+        table = put(parts, key=key, meta={**more, **meta}, unique=True)
+        changes = log(before, between(before, table, dated)) if before else []
+        return tx.name(table.name, replace(table, meta={**table.meta, "changes": changes}), table.namespace)
+
+    return write

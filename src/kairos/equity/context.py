@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,19 +26,25 @@ from kairos.equity.frame import (
     dates,
     encode,
     numbers,
+    rows_of,
 )
 from kairos.equity.vendor import TABLES
 from kairos.errors import InputError, WorkError
-from kairos.panel import place
+from kairos.panel import in_force, place, take
 from kairos.settings import Settings
-from kairos.store import Snapshot, Store, Table
+from kairos.store import Part, Snapshot, Store, Table, plain_form
 from kairos.store.sql import quote, scan
 
-RAW = {"sep_base": "date", **{table.name: table.year for table in TABLES}}
+RAW = {"sep_base": "date", **{table.name: table.dated for table in TABLES}}
 """Tables that `ingest` loads, and the column that dates their rows; all namespaces see those of ``main``."""
 
 PRICES = "sep_base_academic"
 """The price table whose rows every feature table shares."""
+
+ONE_ROW = """
+    SELECT * FROM tickers
+    QUALIFY row_number() OVER (PARTITION BY ticker ORDER BY ("table" <> 'SEP'), "table") = 1"""
+"""One row of ``tickers`` for each ticker: it has one for each vendor table, and that of SEP is preferred."""
 
 
 def open_store(db: Path, settings: Settings) -> Store:
@@ -50,6 +56,25 @@ def open_store(db: Path, settings: Settings) -> Store:
         memory_limit=settings.run.memory_limit,
         threads=settings.run.threads,
     )
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of the grid of a price table.
+
+    Attributes
+    ----------
+    start : int
+        Absolute number of the first session.
+    tickers : frozenset of str, optional
+        Only these.
+    part : int
+        The parts before this one hold no row of it.
+    """
+
+    start: int = 0
+    tickers: frozenset[str] | None = None
+    part: int = 0
 
 
 @dataclass
@@ -72,6 +97,8 @@ class Context:
         What the making of a base table found out, by table; stored with it.
     shared : dict
         What is made once and used by several strategies.
+    remembered : dict
+        What the making of a base table wants stored with it, by table.
     """
 
     snapshot: Snapshot
@@ -81,7 +108,9 @@ class Context:
     made: dict[str, Table] = field(default_factory=dict)
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     shared: dict[str, Any] = field(default_factory=dict)
-    _panels: dict[str, Panels] = field(default_factory=dict)
+    remembered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _panels: dict[tuple[str, Excerpt], Panels] = field(default_factory=dict)
+    _keys: dict[int, pa.Table] = field(default_factory=dict)
 
     def find(self, name: str) -> Table | None:
         """The table, None when it does not exist."""
@@ -120,35 +149,55 @@ class Context:
 
     def parts(self, name: str, columns: Iterable[str]) -> Iterator[pa.Table]:
         """The stored parts of a table one by one, rows in stored order, cut at `as_of`."""
-        table = self.table(name)
-        cut = self._cut(table)
-        columns = list(columns)
+        table, columns = self.table(name), list(columns)
         for part in table.parts:
-            wanted = list(dict.fromkeys([*columns, *([cut] if cut else [])]))
-            rows = pq.read_table(part.path, columns=wanted, read_dictionary=["ticker"])
-            if cut and self.as_of is not None:
-                rows = rows.filter(pc.less_equal(rows[cut], pa.scalar(self.as_of.item())))
-            yield rows.select(columns)
+            yield self.part(table, part, columns)
+
+    def part(
+        self, table: Table, part: Part, columns: Sequence[str], tickers: Iterable[str] | None = None
+    ) -> pa.Table:
+        """Columns of one part of a table, rows in stored order, cut at `as_of`; of some tickers only."""
+        cut = self._cut(table)
+        wanted = list(dict.fromkeys([*columns, *([cut] if cut else [])]))
+        chosen = None if tickers is None else pc.field("ticker").isin(list(tickers))
+        rows = pq.read_table(part.path, columns=wanted, read_dictionary=["ticker"], filters=chosen)
+        if cut and self.as_of is not None:
+            rows = rows.filter(pc.less_equal(rows[cut], pa.scalar(self.as_of.item())))
+        return rows.select(columns)
 
     def read(self, name: str, columns: Iterable[str]) -> pa.Table:
         """The named columns of a table, rows in stored order, cut at `as_of`."""
         return pa.concat_tables(self.parts(name, columns)).unify_dictionaries()
 
-    def panels(self, prices: str = PRICES) -> Panels:
-        """Panels on the grid of a price table."""
-        if prices not in self._panels:
-            self._panels[prices] = Panels(self, prices)
-        return self._panels[prices]
+    def written_keys(self, number: int) -> pa.Table:
+        """Ticker and date of the rows of one part of the price base, in the form in which all tables have them."""
+        if number not in self._keys:
+            table = self.table(PRICES)
+            self._keys[number] = plain_form(self.part(table, table.parts[number], ["ticker", "date"]))
+        return self._keys[number]
+
+    def panels(self, prices: str = PRICES, excerpt: Excerpt | None = None) -> Panels:
+        """Panels on the grid of a price table, or on an excerpt of it."""
+        key = (prices, excerpt or Excerpt())
+        if key not in self._panels:
+            self._panels[key] = Panels(self, *key)
+        return self._panels[key]
 
     @property
     def loaded(self) -> frozenset[str]:
         """Price tables whose grid is in use."""
-        return frozenset(self._panels)
+        return frozenset(prices for prices, _ in self._panels)
 
     def release(self) -> None:
         """Forget all panels and what was shared: they are read again when asked for."""
         self._panels.clear()
+        self._keys.clear()
         self.shared.clear()
+
+    def forget(self, wanted: Collection[str]) -> None:
+        """Forget loaded columns other than the `wanted` ones (``table.column``)."""
+        for panels in self._panels.values():
+            panels.forget(wanted)
 
     @cached_property
     def sessions(self) -> np.ndarray[Any, np.dtype[np.datetime64]]:
@@ -169,18 +218,28 @@ class Context:
 class Panels:
     """Columns of tables as panels on the grid of one price table, loaded once each."""
 
-    def __init__(self, context: Context, prices: str = PRICES) -> None:
+    def __init__(self, context: Context, prices: str, excerpt: Excerpt) -> None:
         self.context = context
         self.prices = prices
-        self._loaded: dict[str, Array | None] = {}
+        self.excerpt = excerpt
+        self._loaded: dict[str, np.ndarray[Any, Any] | None] = {}
+        self._in_force: dict[str, Ints] = {}
         self._selected: dict[bytes, list[tuple[Ints, Ints | None, int]]] = {}
 
     @cached_property
     def frame(self) -> Frame:
         """The grid."""
-        keys = list(self.context.parts(self.prices, ["ticker", "date"]))
-        listings = self.context.read("listings", ["ticker", "listing", "first_session"])
-        return build_frame(self.context.sessions, keys, listings)
+        context, excerpt = self.context, self.excerpt
+        table, none = context.table(self.prices), pa.table({"ticker": pa.array([], pa.string()), "date": pa.array([], pa.date32())})
+        first = context.sessions[excerpt.start].item() if excerpt.start else None
+        keys = [
+            none
+            if i < excerpt.part or (first and part.hi and part.hi < first)
+            else context.part(table, part, ["ticker", "date"])
+            for i, part in enumerate(table.parts)
+        ]
+        listings = context.read("listings", ["ticker", "listing", "first_session"])
+        return build_frame(context.sessions, keys, listings, excerpt.start, excerpt.tickers)
 
     @cached_property
     def listings(self) -> Ints:
@@ -203,15 +262,26 @@ class Panels:
             payout=np.nan_to_num(column["payout"]),
         )
 
-    def get(self, name: str) -> Array | None:
+    def get(self, name: str) -> np.ndarray[Any, Any] | None:
         """The panel of ``"table.column"``, None when the table does not exist.
 
-        Feature tables share the rows of ``sep_base_academic`` and are placed by position; other tables with
-        the key (ticker, date) are placed by key, and their rows outside the grid are left out.
+        Feature tables share the rows of ``sep_base_academic`` and are placed by position. Of other tables:
+
+        * with the key (ticker, date): placed by key, and rows outside the grid are left out; *events* are
+          placed on any session of their listing;
+        * whose rows *act* until the next one (filings): the row in force on each session;
+        * with the key (date): a series (T,);
+        * ``tickers``: one value for each column (N,), of the row that counts.
         """
         if name not in self._loaded:
             self._loaded[name] = self._load(name) if self.context.find(name.partition(".")[0]) else None
         return self._loaded[name]
+
+    def forget(self, wanted: Collection[str]) -> None:
+        """Forget loaded columns other than the `wanted` ones, and rows in force of other tables."""
+        self._loaded = {name: panel for name, panel in self._loaded.items() if name in wanted}
+        tables = {name.partition(".")[0] for name in wanted}
+        self._in_force = {name: rows for name, rows in self._in_force.items() if name in tables}
 
     def __getitem__(self, name: str) -> Array:
         """As :meth:`get`; an absent table is an InputError that says how to make it."""
@@ -238,61 +308,121 @@ class Panels:
         at = np.full(T, -1, dtype=np.int64)
         at[rows] = np.arange(len(rows))
         values = np.full((len(rows), N), np.nan)
-        for cell, value in self._cells(name, at >= 0):
+        for cell, value in self._cells(*self._find(name), at >= 0):
             place(cell, value, at, values)
         return SomeRows(values, at)
 
-    def _load(self, name: str) -> Array:
-        panel = self.frame.empty()
-        flat = panel.T.reshape(-1)
-        for cell, value in self._cells(name):
-            flat[cell] = value
-        return panel
-
-    def _cells(self, name: str, rows: Mask | None = None) -> Iterator[tuple[Ints, Array]]:
-        """Cells and values of a column, part by part; with `rows` (T,) only those of some rows.
-
-        Raises
-        ------
-        InputError
-            The table or the column does not exist.
-        WorkError
-            A feature table has not the rows of the price base.
-        """
+    def _find(self, name: str) -> tuple[Table, str]:
+        """Table and column; InputError when either does not exist."""
         name, _, column = name.partition(".")
         table = self.context.table(name)
         if column not in table.names:
             raise InputError(f"table {name} has no column {column}; it has {', '.join(table.names)}")
-        if name == self.prices or (self.prices == PRICES and name.startswith("feat_")):
+        return table, column
+
+    def _load(self, name: str) -> np.ndarray[Any, Any]:
+        table, column = self._find(name)
+        if table.key == ("date",):
+            return self._series(table, column)
+        if "acts" in table.meta:
+            values = numbers(self.context.read(table.name, [column])[column])
+            return take(values, self._rows_in_force(table))
+        if table.name == "tickers":
+            return self._attribute(column)
+        panel = self.frame.empty()
+        flat = panel.T.reshape(-1)
+        for cell, value in self._cells(table, column):
+            flat[cell] = value
+        return panel
+
+    def _series(self, table: Table, column: str) -> np.ndarray[Any, Any]:
+        """(T,) value of each session, NaN or None where the table has no row."""
+        rows = self.context.read(table.name, ["date", column])
+        at = rows_of(self.frame.sessions, dates(rows["date"]))
+        text = not (pa.types.is_primitive(rows[column].type))
+        values = np.array(rows[column].to_pylist(), dtype=object) if text else numbers(rows[column])
+        series = np.full(len(self.frame.sessions), None if text else np.nan, dtype=values.dtype)
+        series[at[at >= 0]] = values[at >= 0]
+        return series
+
+    def _attribute(self, column: str) -> np.ndarray[Any, Any]:
+        """(N,) what ``tickers`` says of each column's ticker today, None where it says nothing."""
+        with self.context.connect("tickers") as con:
+            known = dict(con.sql(f"SELECT ticker, {quote(column)} FROM ({ONE_ROW})").fetchall())
+        return np.array([known.get(ticker) for ticker in self.frame.tickers.tolist()], dtype=object)
+
+    def _rows_in_force(self, table: Table) -> Ints:
+        """(T, N) row of the table that is in force after the close of each session, -1 where none is."""
+        if table.name not in self._in_force:
+            rules = table.meta["acts"]
+            rows = self.context.read(
+                table.name, ["ticker", "date", rules["dated"], "first_listing", "last_listing"]
+            )
+            names, code = encode(rows["ticker"])
+            frame, order = self.frame, np.argsort(names)
+            known = np.searchsorted(names[order], frame.tickers)
+            known[known == len(names)] = 0
+            code_of = np.where(names[order][known] == frame.tickers, order[known], len(names))
+            begin = np.searchsorted(np.argsort(order)[code], np.argsort(order))  # rows ascend by ticker
+            end = np.searchsorted(np.argsort(order)[code], np.argsort(order), side="right")
+            self._in_force[table.name] = in_force(
+                days=frame.sessions,
+                columns=(np.append(begin, 0)[code_of], np.append(end, 0)[code_of], frame.listing),
+                since=dates(rows["date"]),
+                acts=(numbers(rows["first_listing"]), numbers(rows["last_listing"])),
+                dated=dates(rows[rules["dated"]]),
+                max_age=int(rules["max_age"]),
+            )
+        return self._in_force[table.name]
+
+    def _cells(self, table: Table, column: str, rows: Mask | None = None) -> Iterator[tuple[Ints, Array]]:
+        """Cells and values of a column, part by part; with `rows` (T,) only those of some rows.
+
+        Raises
+        ------
+        WorkError
+            A feature table has not the rows of the price base.
+        """
+        if table.name == self.prices or (self.prices == PRICES and table.name.startswith("feat_")):
             cells = self._stored_cells(rows)
-            stored = self.context.parts(name, [column])
             if len(table.parts) != len(cells):
-                raise _misaligned(name)
-            for (cell, chosen, length), part in zip(cells, stored, strict=True):
-                value = numbers(part[column])
+                raise _misaligned(table.name)
+            for (cell, chosen, length), part in zip(cells, table.parts, strict=True):
+                if not len(cell):
+                    continue
+                value = numbers(self.context.part(table, part, [column])[column])
                 if len(value) != length:
-                    raise _misaligned(name)
+                    raise _misaligned(table.name)
                 yield cell, value if chosen is None else value[chosen]
             return
-        wanted = None if rows is None else pa.array(self.frame.sessions[rows])
-        for part in self.context.parts(name, dict.fromkeys(("ticker", "date", column))):
-            kept = part if wanted is None else part.filter(pc.is_in(part["date"], value_set=wanted))
+        sessions = self.frame.sessions if rows is None else self.frame.sessions[rows]
+        wanted = None if rows is None else pa.array(sessions)
+        extra = ("last_listing",) if "events" in table.meta else ()
+        for part in table.parts:
+            if not len(sessions) or (part.hi is not None and part.hi < sessions[0].item()):
+                continue
+            read = self.context.part(table, part, list(dict.fromkeys((*table.key, *extra, column))))
+            kept = read if wanted is None else read.filter(pc.is_in(read["date"], value_set=wanted))
             names, code = encode(kept["ticker"])
-            cell = self.frame.cells(names, code, dates(kept["date"]))
+            events = "events" in table.meta
+            cell = self.frame.cells(names, code, dates(kept["date"]), stored=not events)
+            if events:
+                cell = self.frame.of_company(cell, numbers(kept["first_listing"]), numbers(kept["last_listing"]))
             inside = cell >= 0
             yield cell[inside], numbers(kept[column])[inside]
 
     def _stored_cells(self, rows: Mask | None) -> list[tuple[Ints, Ints | None, int]]:
         """Cells of the price base part by part, which rows of the part they are (None: all), of how many."""
         if rows is None or rows.all():
-            return [(part.cell, None, len(part.cell)) for part in self.frame.parts]
+            return [(part.cell, part.rows, part.keys.num_rows) for part in self.frame.parts]
         key = rows.tobytes()
         if key not in self._selected:
             T = len(rows)
             found: list[tuple[Ints, Ints | None, int]] = []
             for part in self.frame.parts:
                 chosen = np.flatnonzero(rows[part.cell % T])
-                found.append((part.cell[chosen], chosen, len(part.cell)))
+                at = chosen if part.rows is None else part.rows[chosen]
+                found.append((part.cell[chosen], at, part.keys.num_rows))
             self._selected = {key: found}
         return self._selected[key]
 

@@ -7,10 +7,11 @@ stale, how far back an update must read, its page in the documentation, whether 
 from __future__ import annotations
 
 import ast
+import datetime as dt
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kairos.equity.context import Context
     from kairos.equity.frame import Inputs
     from kairos.settings import Settings
+    from kairos.store import Part, Table
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -36,8 +38,8 @@ COMPUTING = ("kairos.equity", "kairos.panel")
 """Rooms whose code decides about values."""
 
 
-GRID = ("sep_base_academic", "sessions", "listings")
-"""Tables whose rows, sessions and listings are the rows and columns of every panel."""
+GRID = ("sep_base_academic.ticker", "sessions.session", "listings.first_session")
+"""What makes the rows and columns of every panel."""
 
 
 class Scope(StrEnum):
@@ -67,6 +69,8 @@ class Column:
     source: str = ""
     dtype: str = "FLOAT"
     level: bool = False
+    sign: int = 0
+    """Direction in which the literature expects returns to follow: 1, -1, or 0 where it says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +95,8 @@ class Declaration(ABC):
         Sections of the settings (dotted) that the computation reads besides its parameters.
     files : callable
         From the settings to the user's files that the computation reads.
+    ahead : callable
+        From the parameters to what the table knows of the future by design, a verb and its object.
     """
 
     name: str
@@ -101,11 +107,24 @@ class Declaration(ABC):
     params: type[Params] = Params
     uses: tuple[str, ...] = ()
     files: Callable[[Settings], tuple[Path, ...]] = lambda _: ()
+    ahead: Callable[[Any], str] = lambda _: ""
 
     @property
     @abstractmethod
     def work(self) -> Callable[..., Any]:
         """The function that makes the table."""
+
+    def lacks(self, exists: Callable[[str], bool]) -> tuple[str, ...]:
+        """Names of the tables without which this one can't be made."""
+        return tuple(name for name in self.requires if not exists(name))
+
+    def in_sample(self, params: Any) -> str:
+        """What the table knows of the future by design, for comparison only; empty when nothing."""
+        return self.ahead(params)
+
+    def digests(self, params: Params, extra: Mapping[str, Any]) -> dict[str, str]:
+        """Hash of what decides about each column besides inputs and code; ``*`` stands for all others."""
+        return {"*": params_fingerprint(params, extra)}
 
     @property
     def requires(self) -> tuple[str, ...]:
@@ -129,29 +148,41 @@ class Declaration(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeatureTable(Declaration):
-    """A ``feat_*`` table: one row for every row of ``sep_base_academic``, computed from panels.
+class PanelTable(Declaration):
+    """A table that is computed from panels: it reads the grid beside its inputs, and a slice of the past.
 
-    ``compute(x, p)`` gets the inputs as (T, N) panels (rows are sessions, columns are listings) and the
-    parameters, and returns one panel for each declared column. The value at row t may use rows up to t only,
-    unless ``forward`` says how many sessions it looks ahead (targets). ``history(p, gap)`` and
-    ``forward(p, gap)`` are in sessions; `gap` is ``equity.listing.max_gap``, the oldest usable price.
+    ``history(p, gap)`` is in sessions; `gap` is ``equity.listing.max_gap``, the oldest usable price.
     """
 
-    compute: Callable[[Inputs, Any], Mapping[str, Array]]
     history: Callable[[Any, int], int]
-    scope: Scope
-    forward: Callable[[Any, int], int] = field(default=lambda _, __: 0)
 
     @property
     def requires(self) -> tuple[str, ...]:
         """The inputs, and the tables that make the grid on which every panel stands."""
-        return tuple(dict.fromkeys((*super().requires, *GRID)))
+        return tuple(dict.fromkeys((*super().requires, *tables_of(GRID))))
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Names of all tables that the computation reads where they exist."""
-        return tuple(dict.fromkeys((*super().reads, *GRID)))
+        return tuple(dict.fromkeys((*super().reads, *tables_of(GRID))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureTable(PanelTable):
+    """A ``feat_*`` table: one row for every row of ``sep_base_academic``, computed from panels.
+
+    ``compute(x, p)`` gets the inputs as (T, N) panels (rows are sessions, columns are listings) and the
+    parameters, and returns one panel for each declared column. The value at row t may use rows up to t only,
+    unless ``forward(p, gap)`` says how many sessions it looks ahead (targets).
+
+    A value at a name that is not a member may depend on other tickers through tables with one row a date
+    only: what is taken over the cross-section is NaN off membership. So the rows of a ticker that enters the
+    price base are computed from its own past.
+    """
+
+    compute: Callable[[Inputs, Any], Mapping[str, Array | Coded]]
+    scope: Scope
+    forward: Callable[[Any, int], int] = field(default=lambda _, __: 0)
 
     @property
     def work(self) -> Callable[..., Any]:
@@ -159,12 +190,45 @@ class FeatureTable(Declaration):
         return self.compute
 
 
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """A column of texts as a panel of positions in a list of labels, NaN where there is none."""
+
+    codes: Array
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DateTable(PanelTable):
+    """One row for each session: a figure of the whole market, such as its return or its regime.
+
+    ``measure(x, p)`` gets panels and returns series (T,): the value at t may use rows t - history .. t. They
+    are stored. ``derive(s, p)`` gets the stored series of all sessions by name, and ``dates``, and returns
+    further columns, of which the value at t may use all rows up to t.
+    """
+
+    measure: Callable[[Inputs, Any], Mapping[str, Array]]
+    derive: Callable[[Mapping[str, Any], Any], Mapping[str, Any]] = field(default=lambda _, __: {})
+
+    @property
+    def work(self) -> Callable[..., Any]:
+        """The function from panels to series."""
+        return self.measure
+
+
 @dataclass(frozen=True, kw_only=True)
 class BaseTable(Declaration):
-    """A table under the features (universe, price base, listings), made from the vendor's tables."""
+    """A table under the features (universe, price base, listings, filings), made from the vendor's tables.
+
+    ``make(context, p, renewal)`` returns the parts. It may take over what the table held before the date from
+    which anything that it reads differs (`renewal`). ``meta(p)`` is stored with the table.
+    """
 
     key: tuple[str, ...]
-    make: Callable[[Context, Any], Iterable[pa.Table]]
+    make: Callable[[Context, Any, Renewal], Iterable[pa.Table | Part]]
+    dated: tuple[str, str] | None = ("date", "date")
+    """Columns that date a change: in a row that stays, and a row that comes or goes; None without a date."""
+    meta: Callable[[Any], Mapping[str, Any]] = lambda _: {}
 
     @property
     def work(self) -> Callable[..., Any]:
@@ -172,9 +236,44 @@ class BaseTable(Declaration):
         return self.make
 
 
+@dataclass(frozen=True)
+class Renewal:
+    """What a table was, and from which date on it must be made anew."""
+
+    before: Table | None
+    since: dt.date
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssembledTable(Declaration):
+    """A table without rows of its own: a query over others, which ``query(context, p)`` writes.
+
+    It returns the query, and what is to be remembered of it.
+    """
+
+    key: tuple[str, ...]
+    query: Callable[[Context, Any], tuple[str, Mapping[str, Any]]]
+
+    @property
+    def work(self) -> Callable[..., Any]:
+        """The function that writes the query."""
+        return self.query
+
+
 def tables_of(inputs: Iterable[str]) -> tuple[str, ...]:
     """Table names of ``"table"`` / ``"table.column"`` inputs, each once, in order."""
     return tuple(dict.fromkeys(name.split(".", 1)[0] for name in inputs))
+
+
+def columns_of(declaration: Declaration) -> dict[str, frozenset[str] | None]:
+    """Columns that a table reads, by table; None for all of them. Of the price base a panel takes the rows too."""
+    grid = GRID if isinstance(declaration, PanelTable) else ()
+    found: dict[str, frozenset[str] | None] = {}
+    for name in (*declaration.inputs, *declaration.optional, *grid):
+        table, _, column = name.partition(".")
+        seen = found.get(table, frozenset())
+        found[table] = None if seen is None or not column else seen | {column}
+    return found
 
 
 def code_fingerprint(function: Callable[..., Any]) -> str:

@@ -1,93 +1,348 @@
-"""From a feature table's declaration to its parts: compute on panels, store row by row."""
+"""From a feature table's declaration to its parts: compute on panels, store row by row.
+
+Only what is stale is computed: the rows from a date on, and the past of tickers that are new in the price
+base. The other rows are taken over, parts that hold nothing else without being read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from kairos.equity.context import PRICES, Context
-from kairos.equity.declare import FeatureTable, Params, Scope
-from kairos.equity.frame import Array, Inputs
+from kairos.equity.changes import BEGINNING, Since
+from kairos.equity.context import PRICES, Context, Excerpt
+from kairos.equity.declare import Array, Coded, DateTable, FeatureTable, PanelTable, Params, Scope
+from kairos.equity.frame import Frame, Inputs, Ints, dates, encode, numbers
+from kairos.equity.staleness import ALL, Staleness
 from kairos.errors import WorkError
 from kairos.panel import pick
+from kairos.store import Part, Table, plain_form
 
-ARROW_TYPES = {"FLOAT": pa.float32(), "DOUBLE": pa.float64(), "TINYINT": pa.int8()}
+ARROW_TYPES = {
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
+    "TINYINT": pa.int8(),
+    "VARCHAR": pa.string(),
+}
 BLOCK = 64
 """Listings that are computed together: ten years of one panel are 1.3 MB."""
 
+ROWS = 512
+"""Sessions of a cross-sectional table that are computed together."""
 
-def feature_parts(context: Context, declaration: FeatureTable, params: Params) -> Iterator[pa.Table]:
-    """Compute a feature table and cut it into the parts of the price base."""
-    panels = context.panels(PRICES)
-    inputs, frame = panels.inputs((*declaration.inputs, *declaration.optional)), panels.frame
-    kinds = {c.name: ARROW_TYPES[c.dtype] for c in declaration.columns(params)}
-    rows = _computed_rows(declaration, params, inputs, kinds, context.settings.run.threads)
+STEPS = (126, 378)
+"""Histories, in sessions, for which tables share their panels."""
 
-    def parts() -> Iterator[pa.Table]:
-        for part, made in zip(frame.parts, rows, strict=True):
-            keys = part.written_keys
-            values = {name: _column(made.pop(name), kind) for name, kind in kinds.items()}
-            yield pa.table({"ticker": keys["ticker"], "date": keys["date"], **values})
+MANY = 0.25
+"""Share of rows with a new past from which on the whole table is computed."""
 
-    return parts()
+Values = dict[str, np.ndarray[Any, Any]]
 
 
-def _computed_rows(
+@dataclass(frozen=True)
+class Wanted:
+    """Rows of one part that are computed on a grid: their cells, ascending, and their places in the part."""
+
+    cell: Ints
+    at: Ints | slice
+
+
+@dataclass
+class Rows:
+    """One part to be made: its keys, and what is known of its values.
+
+    Attributes
+    ----------
+    number : int
+        Of the part.
+    keys : table
+        Ticker and date of each row, in the form that is written.
+    day : (K,)
+        Dates of the rows.
+    old : (K,) int
+        Row of the old table's pool that holds the values, -1 where none does.
+    """
+
+    number: int
+    keys: pa.Table
+    day: np.ndarray[Any, np.dtype[np.datetime64]]
+    old: Ints
+
+
+class Renewed:
+    """The parts of a feature table after a change: which are kept, and which rows are computed."""
+
+    def __init__(self, context: Context, declaration: FeatureTable, params: Params, stale: Staleness) -> None:
+        self.context, self.declaration, self.params = context, declaration, params
+        self.base = context.table(PRICES)
+        self.kinds = {c.name: ARROW_TYPES[c.dtype] for c in declaration.columns(params)}
+        self.first = _first_row(context, declaration, params, stale)
+        self.kept: dict[int, Part] = {}
+        self.pool: pa.Table | None = None
+        if self.first:
+            self._plan()
+
+    def _plan(self) -> None:
+        """Find the parts that stay, and the old rows that the others take values from."""
+        before, day = self.context.table(self.declaration.name), self.since
+        known = dict(zip(before.meta.get("keys", []), before.parts, strict=False))
+        for i, (seal, part) in enumerate(zip(self.base.meta["keys"], self.base.parts, strict=True)):
+            if seal in known and part.hi is not None and part.hi < day:
+                self.kept[i] = known[seal]
+        names = ["ticker", "date", *self.kinds]
+        kept = set(self.kept.values())
+        pool = [self.context.part(before, part, names) for part in before.parts if part not in kept]
+        self.pool = pa.concat_tables(pool).unify_dictionaries() if pool else None
+        older = sum(int((rows.day < np.datetime64(day)).sum()) for rows in self.made)
+        if sum(len(rows.day) for rows in self.past) > MANY * max(older, 1):
+            self.first, self.kept, self.pool = 0, {}, None
+            del self.made
+
+    @property
+    def since(self) -> dt.date:
+        """First date that is computed for every ticker."""
+        return self.context.sessions[self.first].item() if self.first < len(self.context.sessions) else dt.date.max
+
+    @cached_property
+    def made(self) -> list[Rows]:
+        """The parts that are written."""
+        found = []
+        for i, part in enumerate(self.base.parts):
+            if i not in self.kept:
+                keys = self.context.written_keys(i)
+                day = dates(keys["date"])
+                found.append(Rows(i, keys, day, self._old(keys, day)))
+        return found
+
+    def _old(self, keys: pa.Table, day: np.ndarray[Any, Any]) -> Ints:
+        if self.pool is None:
+            return np.full(len(day), -1)
+        (names, code), (old, old_code) = encode(keys["ticker"]), encode(self.pool["ticker"])
+        every = np.unique(np.concatenate([names, old]))
+        at = np.searchsorted(every, names)[code] * np.int64(2**24) + day.astype(np.int64)
+        was = np.searchsorted(every, old)[old_code] * np.int64(2**24) + dates(self.pool["date"]).astype(np.int64)
+        order = np.argsort(was, kind="stable")
+        place = np.minimum(np.searchsorted(was[order], at), len(was) - 1)
+        return np.where(was[order][place] == at, order[place], -1)
+
+    @property
+    def past(self) -> list[Rows]:
+        """Of each made part the rows of the past that the old table had not."""
+        day = np.datetime64(self.since)
+        lone = [(rows, np.flatnonzero((rows.old < 0) & (rows.day < day))) for rows in self.made]
+        return [Rows(r.number, r.keys.take(at), r.day[at], at) for r, at in lone if len(at)]
+
+    def changes(self, stale: Staleness) -> Since:
+        """From which date on each column differs from the old table."""
+        gap = self.context.settings.equity.listing.max_gap
+        since = _shifted(self.context, stale.since, self.declaration.forward(self.params, gap))
+        defined = self.kinds if ALL in stale.columns else stale.columns
+        return {**dict.fromkeys(self.kinds if since < dt.date.max else (), since), **dict.fromkeys(defined, BEGINNING)}
+
+    def parts(self) -> Iterator[pa.Table | Part]:
+        """The parts in order; what is computed is computed at once, what is written is made one by one."""
+        values = {rows.number: self._room(rows) for rows in self.made}
+        if self.made and self.first < len(self.context.sessions):
+            self._compute(values, self._excerpt(), self.first)
+        if self.first and (past := self.past):
+            tickers = frozenset(t for rows in past for t in rows.keys["ticker"].unique().to_pylist())
+            part = min(rows.number for rows in past)
+            self._compute(values, Excerpt(0, tickers, part), 0, {r.number: r.old for r in past})
+        return self._write(values)
+
+    def _write(self, values: dict[int, Values]) -> Iterator[pa.Table | Part]:
+        made = {rows.number: rows.keys for rows in self.made}
+        for i in range(len(self.base.parts)):
+            if i in self.kept:
+                yield self.kept[i]
+            else:
+                columns = {name: _column(values[i].pop(name), kind) for name, kind in self.kinds.items()}
+                yield pa.table({"ticker": made[i]["ticker"], "date": made[i]["date"], **columns})
+
+    def _room(self, rows: Rows) -> Values:
+        """Columns of a part, with what the old table knew of them."""
+        found: Values = {}
+        for name, kind in self.kinds.items():
+            if pa.types.is_string(kind):
+                column: np.ndarray[Any, Any] = np.full(len(rows.day), None, dtype=object)
+            else:
+                column = np.full(len(rows.day), np.nan, np.float64 if kind == pa.float64() else np.float32)
+            if self.pool is not None:
+                held = self.pool[name]
+                text = pa.types.is_string(kind)
+                known = np.array(held.to_pylist(), dtype=object) if text else numbers(held)
+                column[rows.old >= 0] = known[rows.old[rows.old >= 0]]
+            found[name] = column
+        return found
+
+    def _excerpt(self) -> Excerpt:
+        """The slice of sessions that the stale rows need; few different ones, so that tables share panels."""
+        need = self.declaration.history(self.params, self.context.settings.equity.listing.max_gap)
+        steps = [step for step in STEPS if step >= need]
+        return Excerpt(max(self.first - steps[0], 0) if steps else 0)
+
+    def _compute(
+        self, values: dict[int, Values], excerpt: Excerpt, first: int, only: Mapping[int, Ints] | None = None
+    ) -> None:
+        """Compute on an excerpt and fill in the rows from the session `first` on, or `only` some of each part."""
+        panels = self.context.panels(PRICES, excerpt)
+        inputs, frame = panels.inputs((*self.declaration.inputs, *self.declaration.optional)), panels.frame
+        wanted = {}
+        for number in values:
+            part = frame.parts[number]
+            if only is None:
+                keep: Ints | slice = slice(None) if first <= frame.start else part.cell % len(frame.sessions) >= first - frame.start
+            else:
+                keep = np.isin(part.chosen(np.arange(part.keys.num_rows)), only.get(number, []))
+            at = slice(None) if part.rows is None else part.rows[keep]
+            if part.rows is None and not isinstance(keep, slice):
+                at = np.flatnonzero(keep)
+            wanted[number] = Wanted(part.cell[keep], at)
+        _fill(self.declaration, self.params, inputs, wanted, values, self.context.settings.run.threads)
+
+
+def _shifted(context: Context, day: dt.date, sessions: int) -> dt.date:
+    """The date some sessions before a date; the beginning and the end stay what they are."""
+    if day in (BEGINNING, dt.date.max) or not sessions:
+        return day
+    row = int(np.searchsorted(context.sessions, np.datetime64(day))) - sessions
+    return context.sessions[row].item() if row > 0 else BEGINNING
+
+
+def _first_row(context: Context, declaration: FeatureTable, params: Params, stale: Staleness) -> int:
+    """First session whose values are computed; 0 for all of them."""
+    forward = declaration.forward(params, context.settings.equity.listing.max_gap)
+    since = BEGINNING if stale.columns else _shifted(context, stale.since, forward)
+    return int(np.searchsorted(context.sessions, np.datetime64(since)))
+
+
+def _fill(
     declaration: FeatureTable,
     params: Params,
     inputs: Inputs,
-    kinds: Mapping[str, pa.DataType],
+    wanted: Mapping[int, Wanted],
+    values: dict[int, Values],
     threads: int,
-) -> list[dict[str, np.ndarray[Any, Any]]]:
-    """Columns of a table at the stored rows, part by part, in the precision in which they are stored.
+) -> None:
+    """Compute the columns of a table and put the wanted rows where they belong.
 
     A table that never looks across tickers is computed block by block: the intermediate panels of a block
-    stay in the cache and in memory that is used again. The stored rows of a block of listings stand side by
-    side in every part, for both are in the order of the tickers.
+    stay in the cache and in memory that is used again. The rows of a block of listings stand side by side in
+    every part, for both are in the order of the tickers. The others are computed by stretches of sessions.
     """
     frame = inputs.frame
     T, N = frame.shape
-    stored = {name: np.float64 if kind == pa.float64() else np.float32 for name, kind in kinds.items()}
-    rows = [{name: np.empty(len(part.cell), kind) for name, kind in stored.items()} for part in frame.parts]
-    whole = None if declaration.scope is Scope.TICKER else _computed(declaration, params, inputs)
+    if declaration.scope is Scope.TICKER:
+        frame.listed  # noqa: B018 - made once, before threads ask for it
 
-    def fill(lo: int) -> None:
-        hi = min(lo + BLOCK, N)
-        block = (
-            _computed(declaration, params, inputs.block(lo, hi))
-            if whole is None
-            else {name: panel[:, lo:hi] for name, panel in whole.items()}
-        )
-        for part, made in zip(frame.parts, rows, strict=True):
-            a, b = np.searchsorted(part.cell, np.array([lo * T, hi * T], part.cell.dtype))  # else a copy
-            for name, panel in block.items():
-                pick(panel, part.cell[a:b], lo * T, made[name][a:b])
+        def fill(lo: int) -> None:
+            hi = min(lo + BLOCK, N)
+            block = computed(declaration, params, inputs.block(lo, hi))
+            for number, rows in wanted.items():
+                a, b = np.searchsorted(rows.cell, np.array([lo * T, hi * T], rows.cell.dtype))  # else a copy
+                for name, panel in block.items():
+                    _put(panel, rows.cell[a:b], lo * T, values[number][name], _part_of(rows.at, a, b))
 
-    frame.listed  # noqa: B018 - made once, before threads ask for it
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(fill, range(0, N, BLOCK)))
-    return rows
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(fill, range(0, N, BLOCK)))
+        return
+    need = declaration.history(params, inputs.max_gap)
+    row = {number: rows.cell % T for number, rows in wanted.items()}
+    begin = min((int(r.min()) for r in row.values() if len(r)), default=T)
+    for lo in range(begin, T, ROWS):
+        hi, start = min(lo + ROWS, T), max(lo - need, 0)
+        for name, panel in computed(declaration, params, inputs.sessions(start, hi)).items():
+            for number, rows in wanted.items():
+                inside = np.flatnonzero((row[number] >= lo) & (row[number] < hi))
+                cell = rows.cell[inside] // T * (hi - start) + row[number][inside] - start
+                at = inside if isinstance(rows.at, slice) else rows.at[inside]
+                _put(panel, cell, 0, values[number][name], at)
 
 
-def _computed(declaration: FeatureTable, params: Params, inputs: Inputs) -> dict[str, Array]:
+def _part_of(at: Ints | slice, a: int, b: int) -> Ints | slice:
+    return slice(a, b) if isinstance(at, slice) else at[a:b]
+
+
+def _put(panel: Array | Coded, cell: Ints, begin: int, out: np.ndarray[Any, Any], at: Ints | slice) -> None:
+    """Put the values at some cells of a panel into places of a column, in its precision."""
+    codes = panel.codes if isinstance(panel, Coded) else panel
+    if isinstance(at, slice) and not isinstance(panel, Coded):
+        pick(codes, cell, begin, out[at])
+        return
+    found = np.empty(len(cell), np.float64 if isinstance(panel, Coded) else out.dtype)
+    pick(codes, cell, begin, found)
+    if isinstance(panel, Coded):
+        labels = np.array([*panel.labels, None], dtype=object)
+        out[at] = labels[np.where(np.isnan(found), len(panel.labels), found).astype(np.int64)]
+    else:
+        out[at] = found
+
+
+def computed(declaration: FeatureTable, params: Params, inputs: Inputs) -> dict[str, Array | Coded]:
     """The columns of a table; WorkError when they are not the declared ones."""
-    made = {name: np.asfortranarray(panel) for name, panel in declaration.compute(inputs, params).items()}
+    made = {
+        name: panel if isinstance(panel, Coded) else np.asfortranarray(panel)
+        for name, panel in declaration.compute(inputs, params).items()
+    }
+    _check_names(declaration, params, made)
+    return made
+
+
+def _check_names(declaration: PanelTable, params: Params, made: Mapping[str, Any]) -> None:
     odd = set(made) ^ {column.name for column in declaration.columns(params)}
     if odd:
         names = ", ".join(sorted(odd))
         raise WorkError(f"{declaration.name}: computed and declared columns differ in {names}")
-    return made
 
 
 def _column(values: np.ndarray[Any, Any], kind: pa.DataType) -> pa.Array:
     """Column of a part: NaN and what overflows the type are NULL."""
+    if pa.types.is_string(kind):
+        return pa.array(values, kind)
     if pa.types.is_floating(kind):
         with np.errstate(over="ignore"):
             cast = values.astype(kind.to_pandas_dtype(), copy=False)
         return pa.array(cast, kind, mask=~np.isfinite(cast))
     missing = np.isnan(values)
     return pa.array(np.where(missing, 0, values).astype(kind.to_pandas_dtype()), kind, mask=missing)
+
+
+def date_rows(context: Context, declaration: DateTable, params: Params, stale: Staleness) -> pa.Table:
+    """The rows of a table of dates: measured from the first stale session on, derived from all of them."""
+    sessions = context.sessions
+    whole = bool(stale.columns) or stale.since == BEGINNING
+    first = 0 if whole else int(np.searchsorted(sessions[:-1], np.datetime64(stale.since)))
+    need = declaration.history(params, context.settings.equity.listing.max_gap)
+    steps = [step for step in STEPS if step >= need]
+    start = max(first - steps[0], 0) if steps else 0
+    panels = context.panels(PRICES, Excerpt(start))
+    inputs = panels.inputs((*declaration.inputs, *declaration.optional))
+    series = _measured(declaration, params, inputs, first - start)
+    if first:
+        before = context.read(declaration.name, series)
+        series = {name: np.append(numbers(before[name])[:first], new) for name, new in series.items()}
+    derived = declaration.derive({**series, "dates": sessions}, params)
+    made = {**series, **derived}
+    _check_names(declaration, params, made)
+    kinds = {c.name: ARROW_TYPES[c.dtype] for c in declaration.columns(params)}
+    return pa.table(
+        {"date": pa.array(sessions), **{name: _column(np.asarray(made[name]), kind) for name, kind in kinds.items()}}
+    )
+
+
+def _measured(declaration: DateTable, params: Params, inputs: Inputs, first: int) -> dict[str, Array]:
+    """Series of a table of dates from the row `first` on, by stretches of sessions."""
+    T, need = len(inputs.frame.sessions), declaration.history(params, inputs.max_gap)
+    found: dict[str, Array] = {}
+    for lo in range(first, T, ROWS):
+        hi, start = min(lo + ROWS, T), max(lo - need, 0)
+        for name, values in declaration.measure(inputs.sessions(start, hi), params).items():
+            found[name] = np.append(found.get(name, []), values[lo - start :])
+    return found

@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 
 from kairos.panel import Rolling
-from kairos.store import plain_form
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 Ints = np.ndarray[Any, np.dtype[np.integer[Any]]]
@@ -32,11 +31,12 @@ class PartRows:
     keys: pa.Table
     cell: Ints
     """Flat index ``column · T + row`` into a Fortran-ordered panel."""
+    rows: Ints | None = None
+    """Which rows of the part these are, ascending; None for all. `keys` has every row."""
 
-    @cached_property
-    def written_keys(self) -> pa.Table:
-        """The keys in the form that is written, which all feature tables share."""
-        return plain_form(self.keys)
+    def chosen(self, column: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Of the values of a column, one for each row of the part, those of the rows in the grid."""
+        return column if self.rows is None else column[self.rows]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class Frame:
     first: Ints
     parts: tuple[PartRows, ...]
     start: int = 0
+    """Absolute number of the first session: a grid may hold a slice of the sessions, and some tickers."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -121,8 +122,13 @@ class Frame:
         """Values of a panel at the rows of a part, in stored order."""
         return np.asfortranarray(panel).T.reshape(-1)[part.cell]
 
-    def cells(self, names: np.ndarray[Any, Any], code: Ints, date: np.ndarray[Any, Any]) -> Ints:
-        """Flat cell of each row (ticker ``names[code]``, `date`), -1 where the grid has no such row."""
+    def cells(
+        self, names: np.ndarray[Any, Any], code: Ints, date: np.ndarray[Any, Any], *, stored: bool = True
+    ) -> Ints:
+        """Flat cell of each row (ticker ``names[code]``, `date`), -1 where the grid has no such row.
+
+        With `stored` false a session of the ticker counts even where it has no row.
+        """
         known = np.searchsorted(self.names, names)
         known[known == len(self.names)] = 0
         known = (
@@ -135,9 +141,20 @@ class Frame:
         for starts in later:
             column += row >= np.append(starts, len(self.sessions))[name]
         cell: Ints = column * np.int64(len(self.sessions)) + row
-        outside |= ~self.exists.T.reshape(-1)[cell] if self.exists.size else True
+        if stored:
+            outside |= ~self.exists.T.reshape(-1)[cell] if self.exists.size else True
         cell[outside] = -1
         return cell
+
+    def of_company(self, cell: Ints, first: Array, last: Array) -> Ints:
+        """Cells moved to the nearest listing of their ticker with a number in first..last; -1 where none is."""
+        T = len(self.sessions)
+        column = cell // T
+        number = self.listing[column]
+        moved = np.clip(column + (np.clip(number, first, last) - number).astype(np.int64), 0, len(self.tickers) - 1)
+        same = (cell >= 0) & (self.tickers[moved] == self.tickers[column])
+        same &= (self.listing[moved] >= first) & (self.listing[moved] <= last)
+        return np.where(same, moved * T + cell % T, -1)
 
     def since(self, number: Ints) -> Mask:
         """(T, N) True from the given absolute session of each listing on."""
@@ -172,9 +189,13 @@ class Outcomes:
 
 
 def build_frame(
-    sessions: np.ndarray[Any, np.dtype[np.datetime64]], parts: Sequence[pa.Table], listings: pa.Table
+    sessions: np.ndarray[Any, np.dtype[np.datetime64]],
+    parts: Sequence[pa.Table],
+    listings: pa.Table,
+    start: int = 0,
+    tickers: frozenset[str] | None = None,
 ) -> Frame:
-    """Grid of the rows in `parts`.
+    """Grid of the rows in `parts`, from the session `start` on, of the named tickers (None: all).
 
     Parameters
     ----------
@@ -185,7 +206,7 @@ def build_frame(
     listings : table (ticker, listing, first_session)
         Sorted by (ticker, listing).
     """
-    T = len(sessions)
+    T = len(sessions) - start
     name = listings["ticker"].to_numpy(zero_copy_only=False).astype(str)
     kind = np.int32 if T * len(name) < 2**31 else np.int64  # half the memory traffic wherever it suffices
     first = listings["first_session"].to_numpy().astype(np.int64)
@@ -193,27 +214,33 @@ def build_frame(
     names, begins, code = np.unique(name, return_index=True, return_inverse=True)
     later = []  # for the second, third, ... listing: its first session by ticker, T where there is none
     for k in range(2, int(number.max(initial=1)) + 1):
-        later.append(np.full(len(names), T))
+        later.append(np.full(len(names), len(sessions)))
         later[-1][code[number == k]] = first[number == k]
+    chosen = None if tickers is None else np.isin(names, list(tickers))
     found = []
     for part in parts:
-        (tickers, index), row = encode(part["ticker"]), rows_of(sessions, dates(part["date"]))
-        known = np.minimum(np.searchsorted(names, tickers), len(names) - 1)  # a dictionary may name more
+        (told, index), row = encode(part["ticker"]), rows_of(sessions, dates(part["date"]))
+        known = np.minimum(np.searchsorted(names, told), len(names) - 1)  # a dictionary may name more
+        rows = None
+        if start or chosen is not None:
+            inside = row >= start
+            rows = np.flatnonzero(inside if chosen is None else inside & chosen[known][index])
+            index, row = index[rows], row[rows]
         column = begins[known].astype(kind)[index]
         for starts in later:
             begun = starts[known]
-            again = np.flatnonzero((begun < T)[index])  # few tickers have more than one listing
+            again = np.flatnonzero((begun < len(sessions))[index])  # few tickers have a second listing
             column[again] = column[again] + (row[again] >= begun[index[again]])
-        found.append((column, row))
+        found.append((column, row - row.dtype.type(start), rows))
     seen = np.zeros(len(name), dtype=np.bool_)
-    for column, _ in found:
+    for column, _, _ in found:
         seen[column] = True
     position = (np.cumsum(seen) - 1).astype(kind)
-    rows = tuple(
-        PartRows(part.select(["ticker", "date"]), position[column] * kind(T) + row)
-        for part, (column, row) in zip(parts, found, strict=True)
+    placed = tuple(
+        PartRows(part.select(["ticker", "date"]), position[column] * kind(T) + row, rows)
+        for part, (column, row, rows) in zip(parts, found, strict=True)
     )
-    return Frame(sessions, name[seen], number[seen], first[seen], rows)
+    return Frame(sessions[start:], name[seen], number[seen], first[seen], placed, start)
 
 
 def rows_of(sessions: np.ndarray[Any, np.dtype[np.datetime64]], date: np.ndarray[Any, Any]) -> Ints:
@@ -285,11 +312,12 @@ class Inputs:
     """What a feature table's ``compute`` sees: its declared inputs as panels, and the windows' rules.
 
     ``x["close"]`` is the panel of the input ``"<table>.close"``; an optional input that does not exist is
-    None through :meth:`get`.
+    None through :meth:`get`. What has one value a date is a series (T,), texts are objects with None for NULL,
+    and an attribute of the tickers has one value a column (N,).
     """
 
     frame: Frame
-    load: Callable[[str], Array | None]
+    load: Callable[[str], np.ndarray[Any, Any] | None]
     names: tuple[str, ...]
     coverage: float
     max_gap: int
@@ -302,14 +330,14 @@ class Inputs:
             raise KeyError("listings is not a declared input")
         return self.load_outcomes()
 
-    def get(self, column: str) -> Array | None:
-        """The panel of an input column, None where an optional input is absent."""
-        full = [name for name in self.names if name.partition(".")[2] == column]
+    def get(self, column: str) -> np.ndarray[Any, Any] | None:
+        """The panel of an input column or ``table.column``, None where an optional input is absent."""
+        full = [name for name in self.names if column in (name, name.partition(".")[2])]
         if len(full) != 1:
             raise KeyError(f"{column} is not a declared input, or not a unique one: {', '.join(self.names)}")
         return self.load(full[0])
 
-    def __getitem__(self, column: str) -> Array:
+    def __getitem__(self, column: str) -> np.ndarray[Any, Any]:
         panel = self.get(column)
         if panel is None:
             raise KeyError(f"the optional input {column} is absent; use get()")
@@ -317,20 +345,44 @@ class Inputs:
 
     @cached_property
     def members(self) -> Mask:
-        """(T, N) True for the members of the universe; needs the input ``universe.price``."""
-        return np.isfinite(self["price"])
+        """(T, N) True for the members of the universe; needs the input ``sep_base_academic.member``."""
+        member: Mask = self["member"] == 1.0
+        return member
 
     def block(self, lo: int, hi: int) -> Inputs:
         """The same inputs for the listings lo..hi only."""
+
+        def load(name: str) -> np.ndarray[Any, Any] | None:
+            panel = self.load(name)
+            if panel is None or (panel.ndim == 1 and not _of_tickers(name)):
+                return panel
+            return panel[..., lo:hi]
+
         return replace(
             self,
             frame=self.frame.block(lo, hi),
-            load=lambda name: None if (panel := self.load(name)) is None else panel[:, lo:hi],
+            load=load,
             load_outcomes=lambda: self.load_outcomes().block(lo, hi),
         )
+
+    def sessions(self, lo: int, hi: int) -> Inputs:
+        """The same inputs for the sessions lo..hi of the grid only."""
+        whole = self.frame
+        frame = replace(whole, sessions=whole.sessions[lo:hi], parts=(), start=whole.start + lo)
+
+        def load(name: str) -> np.ndarray[Any, Any] | None:
+            panel = self.load(name)
+            return panel if panel is None or _of_tickers(name) else panel[lo:hi]
+
+        return replace(self, frame=frame, load=load)
 
     def rolling(self, window: int, *, min_obs: int | None = None) -> Rolling:
         """A window of `window` sessions, listed that long, with `coverage` of the values or `min_obs`."""
         need = ceil(Decimal(str(self.coverage)) * window) if min_obs is None else min_obs
         listed = self.frame.listed if min_obs is None else None
         return Rolling(window=window, min_obs=need, start=self.frame.start, listed=listed)
+
+
+def _of_tickers(name: str) -> bool:
+    """Tell whether an input has one value a column, whatever the session."""
+    return name.startswith("tickers.")

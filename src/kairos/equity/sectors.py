@@ -18,12 +18,10 @@ def sectors(context: Context) -> tuple[list[str], Codes]:
     ``tickers`` tells today's sector only; a ticker without one is in the sector `Unknown`, which is a group
     of its own.
     """
-    frame = context.panels(PRICES).frame
-    with context.connect("tickers") as con:
-        rows = con.sql("""
-            SELECT ticker, arg_min(sector, ("table" <> 'SEP', "table")) AS sector FROM tickers GROUP BY ticker
-        """).fetchall()
-    known = dict(rows)
-    names = [known.get(ticker) or UNKNOWN for ticker in frame.tickers.tolist()]
-    labels, codes = np.unique(np.array(names), return_inverse=True)
+    return coded(context.panels(PRICES)["tickers.sector"])
+
+
+def coded(sector: np.ndarray[Any, Any]) -> tuple[list[str], Codes]:
+    """Distinct sectors, and the number of each listing's one (N,), a missing one counting as `Unknown`."""
+    labels, codes = np.unique(np.array([name or UNKNOWN for name in sector.tolist()]), return_inverse=True)
     return labels.tolist(), codes.astype(np.int64)

@@ -218,7 +218,7 @@ class _Market:
         }
         names, codes = sectors(context)
         return cls(
-            members=np.isfinite(panels["universe.price"]),
+            members=panels[f"{PRICES}.member"] == 1.0,
             forward=forward,
             returns=daily_returns(panels, gap),
             alive=alive(frame, outcomes),

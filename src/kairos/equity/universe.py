@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
-from kairos.equity.context import Context, Panels, open_store
+from kairos.equity.context import ONE_ROW, Context, Excerpt, Panels, open_store
 from kairos.equity.frame import Array, Frame, Mask, dates
 from kairos.equity.size import size
 from kairos.errors import InputError
@@ -21,12 +22,6 @@ from kairos.settings import Settings, Universe
 
 PRICES = "sep_base"
 """The universe is decided among all tickers that the vendor delivered."""
-
-
-ONE_ROW = """
-    SELECT * FROM tickers
-    QUALIFY row_number() OVER (PARTITION BY ticker ORDER BY ("table" <> 'SEP'), "table") = 1"""
-"""One row of ``tickers`` for each ticker: it has one for each vendor table, and that of SEP is preferred."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +34,31 @@ class Membership:
         True where the listing belongs to the universe on the session.
     adv, price, marketcap : (T, N)
         Mean dollar volume (USD), unadjusted close (USD), size (USD; NaN without `daily`).
+    left : dict
+        How many (session, listing) pairs each rule leaves, or listings where it decides once.
     facts : dict
-        What every report says about the universe.
+        What every report says about the universe; the rules' effect on the last session.
     """
 
     member: Mask
     adv: Array
     price: Array
     marketcap: Array
+    left: Mapping[str, int]
     facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """Today's attributes of each listing of a frame; `known` is False where they describe another company."""
+    """Today's attributes of each listing of a frame; `known` is False where they describe another company.
+
+    `unknown` counts the listings of the whole market without metadata.
+    """
 
     known: Mask
     eligible: Mask
     scale: np.ndarray[Any, Any]
+    unknown: int
 
 
 def metadata(context: Context, panels: Panels, rules: Universe) -> Metadata:
@@ -85,17 +87,19 @@ def metadata(context: Context, panels: Panels, rules: Universe) -> Metadata:
         name: rows[name].to_numpy(zero_copy_only=False)[panels.listings] for name in rows.column_names[2:]
     }
     known, eligible = column["known"].astype(np.bool_), column["eligible"].astype(np.bool_)
-    return Metadata(known, known & eligible, column["scale"].astype(str))
+    unknown = len(rows) - int(pc.sum(rows["known"]).as_py() or 0)
+    return Metadata(known, known & eligible, column["scale"].astype(str), unknown)
 
 
-def point_in_time(context: Context) -> Membership:
+def point_in_time(context: Context, panels: Panels) -> Membership:
     """Members of each session by what was known after its close.
 
     A listing is a member on t when it is domestic common stock on an eligible exchange, its mean dollar
     volume over `adv_window` sessions is at least `min_adv` (with `adv_min_obs` observations), its unadjusted
     close at least `min_price`, and its size at least `min_size` (without ``daily`` the size rule is dropped).
+    On a slice of the sessions the first `sessions_needed` of it are not decided as on the whole.
     """
-    rules, panels = context.settings.equity.universe, context.panels(PRICES)
+    rules = context.settings.equity.universe
     kinds = metadata(context, panels, rules)
     adv, price, marketcap = _measures(context, panels, rules)
     with np.errstate(invalid="ignore"):
@@ -109,21 +113,27 @@ def point_in_time(context: Context) -> Membership:
     member, left = np.isfinite(price), {}
     for rule, passed in tests.items():
         member = member & passed
-        left[rule] = int(member.sum())
+        left[rule] = member
     facts = {"mode": "point_in_time", "size_rule": context.find("daily") is not None}
-    return _membership(context, panels.frame, kinds, member, (adv, price, marketcap), left, facts)
+    return _membership(context, kinds, member, (adv, price, marketcap), left, facts)
 
 
-def option_b(context: Context) -> Membership:
+def sessions_needed(context: Context) -> int:
+    """Sessions before t that a member of t depends on, point in time."""
+    rules = context.settings.equity
+    return max(rules.universe.adv_window, rules.listing.max_gap + 1)
+
+
+def option_b(context: Context, panels: Panels) -> Membership:
     """Static list of the last session, applied to all history: survivorship-biased by construction.
 
     Today's domestic common stock on an eligible exchange in one of the size classes `scales`, with mean
     dollar volume and close on the last session at or above the limits; a member whenever it has a price.
     """
-    rules, panels = context.settings.equity.universe, context.panels(PRICES)
+    rules = context.settings.equity.universe
     kinds = metadata(context, panels, rules)
     adv, price, marketcap = _measures(context, panels, rules)
-    last = context.last_row
+    last = context.last_row - panels.frame.start
     last_price = last_valid(price[: last + 1], within=context.settings.equity.listing.max_gap)[-1]
     with np.errstate(invalid="ignore"):
         tests = {
@@ -136,17 +146,10 @@ def option_b(context: Context) -> Membership:
     chosen, left = np.ones(price.shape[1], dtype=np.bool_), {}
     for rule, passed in tests.items():
         chosen = chosen & passed
-        left[rule] = int(chosen.sum())
+        left[rule] = chosen[None, :]
     member = np.isfinite(price) & np.isin(panels.frame.tickers, panels.frame.tickers[chosen])
-    return _membership(
-        context,
-        panels.frame,
-        kinds,
-        member,
-        (adv, price, marketcap),
-        left,
-        {"mode": "option_b", "size_rule": True},
-    )
+    facts = {"mode": "option_b", "size_rule": True}
+    return _membership(context, kinds, member, (adv, price, marketcap), left, facts)
 
 
 def _present(frame: Frame, last: int) -> Mask:
@@ -157,9 +160,9 @@ def _present(frame: Frame, last: int) -> Mask:
     return present
 
 
-def from_file(context: Context) -> Membership:
+def from_file(context: Context, panels: Panels) -> Membership:
     """The user's own universe: a CSV with ``ticker`` (always a member) or ``date,ticker`` (on that date)."""
-    rules, panels = context.settings.equity.universe, context.panels(PRICES)
+    rules = context.settings.equity.universe
     rows = read_list(Path(rules.file))
     frame = panels.frame
     adv, price, marketcap = _measures(context, panels, rules)
@@ -174,15 +177,15 @@ def from_file(context: Context) -> Membership:
         member = member & np.isin(frame.tickers, names)
     unknown = np.setdiff1d(names, frame.names)
     facts = {"mode": "file", "size_rule": False, "unknown_tickers": len(unknown)}
-    left = {f"rows of {rules.file} with a price": int(member.sum())}
     kinds = metadata(context, panels, rules)
-    return _membership(context, frame, kinds, member, (adv, price, marketcap), left, facts)
+    left = {f"rows of {rules.file} with a price": member}
+    return _membership(context, kinds, member, (adv, price, marketcap), left, facts)
 
 
 MODES = {"point_in_time": point_in_time, "option_b": option_b, "file": from_file}
 
 
-def configured(context: Context) -> Membership:
+def configured(context: Context, panels: Panels) -> Membership:
     """The members by the configured mode.
 
     Raises
@@ -190,9 +193,9 @@ def configured(context: Context) -> Membership:
     InputError
         When nobody is a member: the message says how many (session, listing) pairs each rule leaves.
     """
-    found = MODES[context.settings.equity.universe.mode](context)
+    found = MODES[context.settings.equity.universe.mode](context, panels)
     if not found.member.any():
-        steps = "; ".join(f"{rule}: {n:,}" for rule, n in found.facts["rules"].items())
+        steps = "; ".join(f"{rule}: {n:,}" for rule, n in found.left.items())
         raise InputError(
             f"the universe is empty. What each rule leaves: {steps}. "
             "`kairos config show equity.universe` shows the limits"
@@ -224,13 +227,14 @@ def option_b_list(context: Context) -> pa.Table:
 
     Columns: ticker, name, exchange, category, scalemarketcap, isdelisted, adv_60d (USD), last_close (USD).
     """
-    found = option_b(context)
-    return describe(context, found, context.last_row)
+    start = max(context.last_row - sessions_needed(context), 0)
+    panels = context.panels(PRICES, Excerpt(start))
+    return describe(context, panels, option_b(context, panels), context.last_row - start)
 
 
-def describe(context: Context, membership: Membership, session: int) -> pa.Table:
-    """The manual's list for the members of one session."""
-    frame = context.panels(PRICES).frame
+def describe(context: Context, panels: Panels, membership: Membership, session: int) -> pa.Table:
+    """The manual's list for the members of one row of the panels."""
+    frame = panels.frame
     member = membership.member[session]
     chosen = pa.table({
         "ticker": frame.tickers[member],
@@ -274,7 +278,8 @@ def universe_list(
     context = Context(open_store(db, settings).snapshot(snapshot), settings, as_of=as_of)
     if context.last_row < 0:
         raise InputError(f"no session up to {date}; the data begin on {context.sessions[0]}")
-    rows = describe(context, configured(context), context.last_row)
+    panels = context.panels(PRICES)
+    rows = describe(context, panels, configured(context, panels), context.last_row)
     if csv is not None:
         write_csv(rows, csv)
     return rows
@@ -291,7 +296,7 @@ def write_csv(rows: pa.Table, path: Path) -> None:
 
 def _measures(context: Context, panels: Panels, rules: Universe) -> tuple[Array, Array, Array]:
     """Mean dollar volume, unadjusted close and size of every listing and session; made once in a build."""
-    key = "universe measures"
+    key = f"universe measures {panels.excerpt}"
     if key not in context.shared:
         close, volume = panels["sep_base.close"], panels["sep_base.volume"]
         window = Rolling(window=rules.adv_window, min_obs=rules.adv_min_obs, start=panels.frame.start)
@@ -309,23 +314,18 @@ def _measures(context: Context, panels: Panels, rules: Universe) -> tuple[Array,
 
 def _membership(
     context: Context,
-    frame: Frame,
     kinds: Metadata,
     member: Mask,
     measures: tuple[Array, Array, Array],
-    left: Mapping[str, int],
+    left: Mapping[str, Mask],
     facts: Mapping[str, Any],
 ) -> Membership:
-    per_day = member.sum(axis=1)
-    ever = member.any(axis=0)
     all_facts = {
         **facts,
-        "rules": dict(left),
-        "members_mean": float(per_day[per_day > 0].mean()) if member.any() else 0.0,
-        "tickers_ever": int(np.unique(frame.tickers[ever]).size),
-        "listings_without_metadata": int((~kinds.known).sum()),
+        "rules": {rule: int(passed[-1].sum()) for rule, passed in left.items()},
+        "listings_without_metadata": kinds.unknown,
         # the vendor's actions have no word for a change of category or exchange: both are always today's
         "classified_from_current_metadata": 1.0,
         "actions": context.find("actions") is not None,
     }
-    return Membership(member, *measures, all_facts)
+    return Membership(member, *measures, {rule: int(x.sum()) for rule, x in left.items()}, all_facts)

@@ -226,11 +226,10 @@ def _share(part: int, whole: int) -> float:
 def _rules(found: UniverseComparison) -> Section:
     blocks: list[Block] = []
     for name, facts in zip((found.one, found.other), found.facts, strict=True):
-        left = [(rule, f"{n:,} left") for rule, n in facts.get("rules", {}).items()]
+        left = [(rule, f"{n:,} left on the last session") for rule, n in facts.get("rules", {}).items()]
         blocks.append(Facts([(name, universe_text(facts)), *left]))
     return Section(
         "How each is made",
-        "What each rule left of those before it: pairs of a session and a listing, and with a static list "
-        "listings.",
+        "What each rule left, on the last session, of the listings that those before it left.",
         [Grid(blocks)],
     )

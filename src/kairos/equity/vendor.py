@@ -96,8 +96,10 @@ class VendorTable:
         Natural key: at most one stored row each; also the order of the rows.
     columns
         All columns that are known, in the order in which they are stored.
-    year
-        The date column by whose calendar year the stored parts are cut.
+    dated
+        The date column by whose periods the stored parts are cut; a change in a row counts from it on.
+    since
+        Without it: the date column from which on a change in a row counts.
     rules, notices
         What makes a row wrong, and what is only counted.
     """
@@ -106,7 +108,8 @@ class VendorTable:
     doc: str
     key: tuple[str, ...]
     columns: tuple[Column, ...]
-    year: str | None = None
+    dated: str | None = None
+    since: str | None = None
     rules: tuple[Rule, ...] = ()
     notices: tuple[Notice, ...] = ()
 
@@ -150,7 +153,7 @@ SEP = VendorTable(
     name="sep",
     doc="Daily prices of equities",
     key=("ticker", "date"),
-    year="date",
+    dated="date",
     columns=(
         _TICKER,
         _date("date", "Session", Need.FILLED),
@@ -181,6 +184,7 @@ TICKERS = VendorTable(
     name="tickers",
     doc="Securities, one row per vendor table in which they appear; every attribute is today's",
     key=("table", "ticker"),
+    since="firstpricedate",
     columns=(
         _text("table", "Vendor table that the row describes, e.g. SEP or SF1", Need.FILLED),
         _text("permaticker", "The vendor's permanent number of the issuer", Need.USED),
@@ -224,7 +228,7 @@ DAILY = VendorTable(
     name="daily",
     doc="Daily valuation ratios on the reports known at the time",
     key=("ticker", "date"),
-    year="date",
+    dated="date",
     columns=(
         _TICKER,
         _date("date", "Session of the price in the ratio", Need.FILLED),
@@ -244,7 +248,7 @@ SF1 = VendorTable(
     name="sf1",
     doc="Company reports; AR dimensions as first reported, MR dimensions restated",
     key=("ticker", "dimension", "datekey", "reportperiod"),
-    year="datekey",
+    dated="datekey",
     columns=(
         _TICKER,
         _text("dimension", "AR as reported, MR restated; Y year, T trailing year, Q quarter", Need.FILLED),
@@ -367,7 +371,7 @@ SF2 = VendorTable(
     name="sf2",
     doc="Transactions of insiders (forms 3, 4 and 5)",
     key=("ticker", "filingdate", "ownername", "rownum"),
-    year="filingdate",
+    dated="filingdate",
     columns=(
         _TICKER,
         _date("filingdate", "Day on which the form was filed", Need.FILLED),
@@ -402,7 +406,7 @@ SF3 = VendorTable(
     name="sf3",
     doc="Holdings of institutions per quarter (form 13F)",
     key=("ticker", "investorname", "securitytype", "calendardate"),
-    year="calendardate",
+    dated="calendardate",
     columns=(
         _TICKER,
         _text("investorname", "Name of the institution", Need.FILLED),
@@ -419,7 +423,7 @@ ACTIONS = VendorTable(
     name="actions",
     doc="Corporate actions: listings, delistings and their reasons, splits, dividends, changes of symbol",
     key=("ticker", "date", "action", "contraticker"),
-    year="date",
+    dated="date",
     columns=(
         _date("date", "Day of the action", Need.FILLED),
         _text("action", "Word of the vendor, e.g. split, dividend, delisted, acquisitionby", Need.FILLED),
@@ -442,7 +446,7 @@ METRICS = VendorTable(
     name="metrics",
     doc="The vendor's price statistics of the last session",
     key=("ticker", "date"),
-    year="date",
+    dated="date",
     columns=(
         _TICKER,
         _date("date", "Session", Need.FILLED),
@@ -473,7 +477,7 @@ SP500 = VendorTable(
     name="sp500",
     doc="Additions to and removals from the S&P 500",
     key=("ticker", "date", "action"),
-    year="date",
+    dated="date",
     columns=(
         _date("date", "Day of the action", Need.FILLED),
         _text("action", "current, historical, added or removed", Need.FILLED),

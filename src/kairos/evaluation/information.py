@@ -21,7 +21,7 @@ import numpy as np
 from kairos.errors import InputError
 from kairos.evaluation.arrays import Codes, deviation, gapped_series, same_shape
 from kairos.evaluation.significance import MeanTest, mean_test
-from kairos.panel import Array, Mask, rank
+from kairos.panel import Array, Mask, inner, mean_of, rank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -307,24 +307,20 @@ def _both(signal: Array, forward: Array, members: Mask) -> Mask:
 
 
 def _second_moments(x: Array, y: Array, both: Mask, min_names: int) -> Array:
-    """Sum squares and products of row deviations: Σx², Σxy, Σy² as (3, T); NaN with too few pairs."""
-    n = both.sum(axis=1)
-    x, y = _deviations(x, both, n), _deviations(y, both, n)
-    moments = np.stack([(x * x).sum(axis=1), (x * y).sum(axis=1), (y * y).sum(axis=1)])
-    moments[:, n < min_names] = np.nan
+    """Sum squares and products of row deviations: Σx², Σxy, Σy² as (3, T); NaN with too few pairs.
+
+    Sums run in the order of the columns over the pairs alone, so further columns without a pair change no bit.
+    """
+    x, y = _deviations(x, both), _deviations(y, both)
+    moments = np.stack([inner(x, x), inner(x, y), inner(y, y)])
+    moments[:, both.sum(axis=1) < min_names] = np.nan
     return moments
 
 
-def _deviations(values: Array, exists: Mask, n: npt.NDArray[np.int64]) -> Array:
-    """Deviations from the row's mean: 0 where missing so that they add nothing, and all 0 in a constant row.
-
-    In C order, so that the sum of a row never depends on how many rows there are.
-    """
-    filled = np.ascontiguousarray(np.where(exists, values, np.nan))
-    varies = bn.nanmax(filled, axis=1) > bn.nanmin(filled, axis=1)
-    np.copyto(filled, 0.0, where=~exists)
-    mean = filled.sum(axis=1) / np.maximum(n, 1)
-    return np.where(exists & varies[:, None], filled - mean[:, None], 0.0)
+def _deviations(values: Array, exists: Mask) -> Array:
+    """Deviations from the row's mean, NaN where missing; all exactly 0 in a constant row."""
+    with np.errstate(invalid="ignore"):
+        return np.where(exists, values - mean_of(values, exists)[:, None], np.nan)
 
 
 def _quotient(numerator: Array, denominator: Array) -> Array:

@@ -20,7 +20,8 @@ a session earlier is passed through `lag`.
 * `exponential`, `warmup`: recursive averages
 * `lag`, `last_valid`, `carry`, `returns`, `change`: the past of a column
 * `pick`, `place`: values by their flat cell
-* `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`,
+* `in_force`, `take`: announcements that hold until the next one; `expanding_quantile`: of a series before t
+* `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`, `inner`,
   `quantile_of`: the cross-section of a date
 """
 
@@ -30,6 +31,7 @@ from kairos.panel.cross import (
     clipped_z,
     demean,
     group_mean,
+    inner,
     mean_of,
     neutralise,
     quantile_of,
@@ -38,7 +40,18 @@ from kairos.panel.cross import (
     winsorise,
     z,
 )
-from kairos.panel.lag import carry, change, lag, last_valid, pick, place, returns
+from kairos.panel.lag import (
+    carry,
+    change,
+    expanding_quantile,
+    in_force,
+    lag,
+    last_valid,
+    pick,
+    place,
+    returns,
+    take,
+)
 from kairos.panel.recursive import exponential, warmup
 from kairos.panel.rolling import Rolling
 
@@ -51,8 +64,11 @@ __all__ = [
     "change",
     "clipped_z",
     "demean",
+    "expanding_quantile",
     "exponential",
     "group_mean",
+    "in_force",
+    "inner",
     "lag",
     "last_valid",
     "mean_of",
@@ -63,6 +79,7 @@ __all__ = [
     "rank",
     "returns",
     "std_of",
+    "take",
     "warmup",
     "winsorise",
     "z",

@@ -219,13 +219,13 @@ def neutralise(
     residuals: list[Array] = []
     for panel in (*exposures, x):
         raw = np.where(complete, panel, np.nan)
-        scale = _inner(raw, raw)
+        scale = inner(raw, raw)
         rest = demean(raw, group_of, complete)
         for earlier in residuals:
-            size = _inner(earlier, earlier)
-            slope = _inner(rest, earlier) / np.where(size > 0.0, size, 1.0)
+            size = inner(earlier, earlier)
+            slope = inner(rest, earlier) / np.where(size > 0.0, size, 1.0)
             rest -= slope[:, None] * earlier
-        rest *= (_inner(rest, rest) > _EXPLAINED**2 * scale)[:, None]
+        rest *= (inner(rest, rest) > _EXPLAINED**2 * scale)[:, None]
         residuals.append(rest)
     return residuals[-1]
 
@@ -301,8 +301,14 @@ def _moments(x: Array, members: Mask) -> tuple[Array, Array]:
     return mean, std
 
 
-def _inner(x: Array, y: Array) -> Array:
-    """Sum over columns of x·y per date (T,), over the cells where both exist."""
+def inner(x: Array, y: Array) -> Array:
+    """Return the sum over the columns of x·y of each date (T,), over the cells where both exist.
+
+    Examples
+    --------
+    >>> inner(np.array([[1.0, 2.0, np.nan]]), np.array([[3.0, 4.0, 5.0]])).tolist()
+    [11.0]
+    """
     xs, ys = columns(x), columns(y)
     out = np.empty(len(x))
     in_ranges(lambda lo, hi: kernels.inner_products(xs, ys, out, lo, hi), xs.shape[1], xs.size)

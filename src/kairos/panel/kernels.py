@@ -404,6 +404,61 @@ def place(
         out[at[cell[i] - column * length], column] = values[i]
 
 
+@kernel
+def in_force(
+    day: npt.NDArray[np.int64],
+    begin: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    kind: npt.NDArray[np.int64],
+    since: npt.NDArray[np.int64],
+    low: npt.NDArray[np.int64],
+    high: npt.NDArray[np.int64],
+    dated: npt.NDArray[np.int64],
+    max_age: int,
+    out: npt.NDArray[np.int32],
+    lo: int,
+    hi: int,
+) -> None:
+    """Last of the rows begin..end of each column with ``since`` up to the day, that is meant and not too old."""
+    for j in range(lo, hi):
+        row, current = begin[j], -1
+        for t in range(day.size):
+            while row < end[j] and since[row] <= day[t]:
+                if low[row] <= kind[j] <= high[row]:
+                    current = row
+                row += 1
+            out[j, t] = current if current >= 0 and day[t] - dated[current] <= max_age else -1
+
+
+@kernel
+def take(values: Array, at: npt.NDArray[np.int32], out: Array, lo: int, hi: int) -> None:
+    """Fill in the values at the positions, NaN at negative ones."""
+    for j in range(lo, hi):
+        for t in range(at.shape[1]):
+            out[j, t] = _finite_or_nan(values[at[j, t]]) if at[j, t] >= 0 else math.nan
+
+
+@kernel
+def expanding_quantile(x: Array, level: float, min_obs: int, out: Array) -> None:
+    """Quantile of the finite values before each one, by insertion into the sorted ones."""
+    ordered = np.empty(x.size)
+    n = 0
+    for t in range(x.size):
+        out[t] = math.nan
+        if n >= min_obs:
+            place = (n - 1) * level
+            below = int(place)
+            above = min(below + 1, n - 1)
+            out[t] = ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+        if math.isfinite(x[t]):
+            i = n
+            while i > 0 and ordered[i - 1] > x[t]:
+                ordered[i] = ordered[i - 1]
+                i -= 1
+            ordered[i] = x[t]
+            n += 1
+
+
 # Cross-section --------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,8 @@ from kairos.panel import kernels
 from kairos.panel.arrays import Array, Mask, columns, in_ranges
 
 Panel = TypeVar("Panel", Array, Mask)
+Ints = npt.NDArray[np.integer[Any]]
+Rows = npt.NDArray[np.int32]
 
 
 def lag(x: Panel, k: int) -> Panel:
@@ -127,6 +129,91 @@ def place(cell: npt.NDArray[np.integer[Any]], values: Array, at: npt.NDArray[np.
     [[5.0, 6.0]]
     """
     kernels.place(cell, values, len(at), at, out)
+
+
+def in_force(
+    *,
+    days: npt.NDArray[np.datetime64],
+    columns: tuple[Ints, Ints, Ints],
+    since: npt.NDArray[np.datetime64],
+    acts: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+    dated: npt.NDArray[np.datetime64],
+    max_age: int,
+) -> Rows:
+    """Which row of a list of announcements is in force in each cell: the last one up to the day.
+
+    Parameters
+    ----------
+    days : (T,)
+        Days of the rows of the panel, ascending.
+    columns : three of (N,)
+        First row and row behind the last one of the list for each column, and the column's number.
+    since : (K,)
+        Day from which each announcement is in force; ascending in the range of a column.
+    acts : two of (K,)
+        Smallest and largest number of the columns that an announcement is meant for.
+    dated : (K,)
+        Day from which its age counts.
+    max_age : int
+        Calendar days after which an announcement is too old; then nothing is in force.
+
+    Returns
+    -------
+    (T, N) positions in the list, −1 where nothing is in force.
+
+    Examples
+    --------
+    >>> days = np.arange("2020-01-01", "2020-01-05", dtype="datetime64[D]")
+    >>> in_force(days=days, columns=(np.array([0]), np.array([1]), np.array([1])), since=days[1:2],
+    ...          acts=(np.array([1]), np.array([9])), dated=days[:1], max_age=2).ravel().tolist()
+    [-1, 0, 0, -1]
+    """
+    out = np.empty((len(columns[0]), len(days)), dtype=np.int32)
+    ints = [np.ascontiguousarray(x, dtype=np.int64) for x in columns]
+    when = [x.astype("datetime64[D]").astype(np.int64) for x in (days, since, dated)]
+    low, high = (x.astype(np.int64) for x in acts)
+
+    def task(lo: int, hi: int) -> None:
+        kernels.in_force(when[0], *ints, when[1], low, high, when[2], max_age, out, lo, hi)
+
+    in_ranges(task, len(out), out.size)
+    return out.T
+
+
+def take(values: Array, at: Rows) -> Array:
+    """Return the panel of the values at the positions (T, N), NaN where a position is negative.
+
+    Examples
+    --------
+    >>> take(np.array([5.0, 7.0]), np.array([[1, -1]], dtype=np.int32)).tolist()
+    [[7.0, nan]]
+    """
+    positions = np.ascontiguousarray(at.T)
+    out = np.empty(positions.shape)
+    in_ranges(lambda lo, hi: kernels.take(values, positions, out, lo, hi), len(out), out.size)
+    return out.T
+
+
+def expanding_quantile(x: Array, level: float, min_obs: int) -> Array:
+    """Return the quantile of the values of a series (T,) before each row, NaN with fewer than ``min_obs``.
+
+    The value at t uses rows < t. Between values by linear interpolation (Hyndman & Fan 1996, type 7).
+
+    Raises
+    ------
+    InputError
+        When the level is not in [0, 1].
+
+    Examples
+    --------
+    >>> expanding_quantile(np.array([1.0, 3.0, 2.0, 9.0]), 0.5, 2).tolist()
+    [nan, nan, 2.0, 2.0]
+    """
+    if not 0.0 <= level <= 1.0:
+        raise InputError(f"a quantile's level is in [0, 1], not {level}")
+    out = np.empty(len(x))
+    kernels.expanding_quantile(np.ascontiguousarray(x, dtype=np.float64), level, min_obs, out)
+    return out
 
 
 def returns(x: Array) -> Array:

@@ -4,6 +4,7 @@ from kairos.settings.load import Resolved, load, resolve
 from kairos.settings.tree import (
     Backtest,
     Columns,
+    Composite,
     Costs,
     Data,
     Delisting,
@@ -23,6 +24,7 @@ from kairos.settings.tree import (
 __all__ = [
     "Backtest",
     "Columns",
+    "Composite",
     "Costs",
     "Data",
     "Delisting",

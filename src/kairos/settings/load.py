@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kairos.errors import InputError
-from kairos.settings.tree import Backtest, Settings, StrategyDefaults, all_keys, merged, nearest
+from kairos.settings.tree import Backtest, CompositeDefaults, Settings, StrategyDefaults, all_keys, merged, nearest
 
 DEFAULT_FILE = "kairos.toml"
 SET = "--set"
@@ -172,20 +172,32 @@ def _validated(tree: dict[str, Any], origins: Mapping[str, str]) -> Settings:
             settings.equity.strategy(name)
         except ValidationError as error:
             raise _explained(error, tree, origins, settings.equity.lineage(name)) from error
+    for name in settings.equity.composites:
+        try:
+            settings.equity.composite(name)
+        except ValidationError as error:
+            raise _explained(error, tree, origins, (name,), "composites") from error
     return settings
 
 
 def _explained(
-    error: ValidationError, tree: dict[str, Any], origins: Mapping[str, str], line: Sequence[str] = ()
+    error: ValidationError,
+    tree: dict[str, Any],
+    origins: Mapping[str, str],
+    line: Sequence[str] = (),
+    kind: str = "strategies",
 ) -> InputError:
-    """Say in plain words what pydantic found; ``line`` is a strategy with its bases when one was resolved."""
+    """Say in plain words what pydantic found.
+
+    ``line`` is an entry of `kind` that was resolved, a strategy with its bases.
+    """
     problems = []
     for detail in error.errors(include_url=False):
         place = [part for part in detail["loc"] if isinstance(part, str)]
         if line:
-            entries = tree["equity"]["strategies"]
+            entries = tree["equity"][kind]
             owners = [name for name in line if not place or place[0] in entries[name]]
-            place = ["equity", "strategies", owners[0], *place]
+            place = ["equity", kind, owners[0], *place]
         problems += _problems(".".join(place), detail["type"], detail["msg"], detail["input"], tree, origins)
     hidden = len(problems) - _SHOWN_PROBLEMS
     more = [f"… and {hidden} more."] if hidden > 0 else []
@@ -211,8 +223,11 @@ def _problems(
 def _known(tree: Mapping[str, Any]) -> list[str]:
     keys = all_keys(defaults())
     fields = [*StrategyDefaults.model_fields, *Backtest.model_fields, "base"]
-    names = tree["equity"]["strategies"] if isinstance(tree["equity"], Mapping) else ()
-    return keys + [f"equity.strategies.{name}.{field}" for name in names for field in fields]
+    if not isinstance(tree["equity"], Mapping):
+        return keys
+    keys += [f"equity.strategies.{name}.{field}" for name in tree["equity"]["strategies"] for field in fields]
+    fields = [*CompositeDefaults.model_fields]
+    return keys + [f"equity.composites.{name}.{field}" for name in tree["equity"]["composites"] for field in fields]
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:

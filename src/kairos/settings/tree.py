@@ -267,6 +267,65 @@ class Strategy(StrategyDefaults):
     backtest: Backtest
 
 
+def _component(value: object) -> object:
+    """Read a bare number as the weight of a component."""
+    return {"weight": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _standard(value: object) -> object:
+    """Read ``true`` as z and ``false`` as none."""
+    return {True: "z", False: "none"}[value] if isinstance(value, bool) else value
+
+
+class ComponentDefaults(Section):
+    """How a column enters a composite."""
+
+    weight: Annotated[float, BeforeValidator(lambda value: float(value) if isinstance(value, int) else value)] = 1.0
+    sign: Literal[-1, 1] = 1
+    name: str = ""
+
+
+Component = Annotated[ComponentDefaults, BeforeValidator(_component)]
+
+
+class IcWeights(Section):
+    """Weights by past information coefficients."""
+
+    horizon: Positive
+    lag: Count
+    min_dates: Positive
+    signed: bool
+
+
+class CompositeDefaults(Section):
+    """How components become an alpha."""
+
+    table: str
+    components: dict[str, Component]
+    legs: Literal["z", "z3", "raw"]
+    standardise: Annotated[Literal["z", "z3", "none"], BeforeValidator(_standard)]
+    missing: Literal["skip", "neutral"]
+    min_components: Count
+    smooth: Annotated[float, Field(ge=0, lt=1)]
+    weights: Literal["fixed", "ic"]
+    ic: IcWeights
+    regimes: dict[str, Annotated[tuple[float, ...], BeforeValidator(_sequence)]]
+    exposure: dict[str, float]
+    fallback: dict[str, Component]
+
+
+class Composite(CompositeDefaults):
+    """One composite, resolved: its own keys over the defaults."""
+
+    name: str
+
+
+class Matrix(Section):
+    """The feature matrix."""
+
+    owners: dict[str, str]
+
+
 class Signals(Section):
     """How a signal is evaluated."""
 
@@ -291,6 +350,9 @@ class Equity(Section):
     backtest: Backtest
     strategy_defaults: StrategyDefaults
     strategies: dict[str, dict[str, Any]]
+    composite_defaults: CompositeDefaults
+    composites: dict[str, dict[str, Any]]
+    matrix: Matrix
     signals: Signals
 
     def base_of(self, name: str) -> str:
@@ -348,6 +410,19 @@ class Equity(Section):
         rules = StrategyDefaults.model_validate(merged(self.strategy_defaults.model_dump(), entry))
         backtest = Backtest.model_validate(merged(self.backtest.model_dump(), engine))
         return Strategy(name=name, backtest=backtest, **rules.model_dump())
+
+    def composite(self, name: str) -> Composite:
+        """Resolve a composite: ``composite_defaults`` < its own entry; its table is ``feat_<name>`` by default.
+
+        Examples
+        --------
+        >>> from kairos.settings import load
+        >>> load().equity.composite("alpha_composite_v7").table
+        'feat_composite_v7'
+        """
+        entry = merged(self.composite_defaults.model_dump(), self.composites[name])
+        entry["table"] = entry["table"] or f"feat_{name.removeprefix('alpha_')}"
+        return Composite.model_validate({"name": name, **entry})
 
     def _instead_of(self, name: str) -> str:
         names = sorted(self.strategies)

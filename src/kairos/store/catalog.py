@@ -25,7 +25,7 @@ import duckdb
 from kairos.errors import InputError, WorkError
 from kairos.store import sql
 from kairos.store.layout import Layout, log_of, sync
-from kairos.store.snapshot import check_parts, query
+from kairos.store.snapshot import check_parts, in_order, query
 from kairos.store.tables import Manifest
 
 if TYPE_CHECKING:
@@ -304,7 +304,7 @@ def _write_views(connection: duckdb.DuckDBPyConnection, layout: Layout, manifest
     for space, name, ours in objects:
         if ours and (space, name) not in manifest.tables:
             connection.execute(f"DROP VIEW {sql.quote(space)}.{sql.quote(name)}")
-    for (space, name), table in manifest.tables.items():
+    for (space, name), table in in_order(manifest.tables):
         view = f"{sql.quote(space)}.{sql.quote(name)}"
         note = f"{_MARK}; key: {', '.join(table.key)}; data: {table.fingerprint}"
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.quote(space)}")

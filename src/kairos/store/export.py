@@ -11,7 +11,7 @@ from kairos.errors import InputError, WorkError
 from kairos.store import sql
 from kairos.store.catalog import META, STORAGE_VERSION
 from kairos.store.layout import log_of, sync
-from kairos.store.snapshot import check_parts, query
+from kairos.store.snapshot import check_parts, in_order, query
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 def export(snapshot: Snapshot, path: Path, engine: sql.Engine, *, force: bool) -> None:
     """Write every table of a snapshot into a DuckDB file, beside its place, and rename it into place.
+
+    A table that is assembled from others stays a view of them.
 
     Raises
     ------
@@ -55,9 +57,12 @@ def _write(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, path: Path
     connection.execute(
         f"ATTACH {sql.literal(str(path))} AS target (STORAGE_VERSION {sql.literal(STORAGE_VERSION)})"
     )
-    for (space, name), table in snapshot.tables.items():
-        connection.execute(f"CREATE SCHEMA IF NOT EXISTS target.{sql.quote(space)}")
-        connection.execute(f"CREATE TABLE target.{sql.quote(space)}.{sql.quote(name)} AS {query(table)}")
+    connection.execute("USE target")
+    for (space, name), table in in_order(snapshot.tables):
+        kind = "VIEW" if table.sql else "TABLE"  # what is assembled from others needs no copy of them
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.quote(space)}")
+        connection.execute(f"CREATE {kind} {sql.quote(space)}.{sql.quote(name)} AS {query(table)}")
+    connection.execute("USE memory")
     connection.execute(f"CREATE SCHEMA target.{META}")
     connection.execute(
         f"CREATE TABLE target.{META}.export AS SELECT ? AS snapshot, ? AS code_version",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from kairos.errors import WorkError
 from kairos.store import sql
 from kairos.store.parts import OrderedKeys, check_unique, column_types, merge, write_parts
@@ -56,6 +58,7 @@ class Transaction:
         key: Sequence[str],
         namespace: str = MAIN,
         meta: Mapping[str, Any] | None = None,
+        unique: bool = False,
     ) -> Table:
         """Write a table, in place of the one that has its name.
 
@@ -70,6 +73,8 @@ class Transaction:
             Columns that identify a row. Rows must be in the order of the key inside a part.
         meta
             What is to be remembered of the table, as JSON.
+        unique
+            No key can stand in two parts, because the keys are those of a table that was checked.
 
         Returns
         -------
@@ -84,7 +89,45 @@ class Transaction:
             If a key occurs twice or has no value, rows aren't in the order of the key, parts differ in their
             columns, or the disk is full.
         """
-        table = self._write(name, parts, key, namespace, meta or {})
+        table = self._write(name, parts, key, namespace, meta or {}, unique)
+        self._steps.append(lambda tables: tables.update({(namespace, name): table}))
+        return table
+
+    def assemble(
+        self,
+        name: str,
+        query: str,
+        *,
+        key: Sequence[str],
+        namespace: str = MAIN,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Table:
+        """Put a table that is a query over other tables of the catalog, so that nothing is stored twice.
+
+        Parameters
+        ----------
+        name, key, namespace, meta
+            As in `put`.
+        query
+            One SELECT over tables with parts, named with their namespaces; published ones or put before.
+
+        Raises
+        ------
+        InputError
+            If the name can't be a table's.
+        WorkError
+            If the query can't be bound.
+        """
+        sql.check_name(name, "table")
+        sql.check_name(namespace, "namespace")
+        with self.preview().connect(namespace) as connection:
+            try:
+                described = connection.execute(f"DESCRIBE {query}").fetchall()
+            except duckdb.Error as error:
+                raise WorkError(f"table {name} can't be assembled: {error}") from error
+        columns = tuple((column, kind) for column, kind, *_ in described)
+        table = Table(name, namespace, tuple(key), columns, (), plain(dict(meta or {})), query)
+
         self._steps.append(lambda tables: tables.update({(namespace, name): table}))
         return table
 
@@ -174,12 +217,14 @@ class Transaction:
         key: Sequence[str],
         namespace: str,
         meta: Mapping[str, Any],
+        unique: bool = False,
     ) -> Table:
         sql.check_name(name, "table")
         sql.check_name(namespace, "namespace")
         folder = self._layout.folder / name
         written = write_parts(folder, name, parts, key, self._engine.threads, self._known)
-        check_unique(name, written, key, self._engine)
+        if not unique:
+            check_unique(name, written, key, self._engine)
         columns = column_types(written[0].path, self._engine)
         return Table(name, namespace, tuple(key), columns, tuple(written), plain(dict(meta)))
 

@@ -97,7 +97,7 @@ class Snapshot:
         connection = self._engine.connect()
         for space in {space for space, _ in self.tables} | {namespace}:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.quote(space)}")
-        for (space, name), table in self.tables.items():
+        for (space, name), table in in_order(self.tables):
             connection.execute(f"CREATE VIEW {sql.quote(space)}.{sql.quote(name)} AS {query(table)}")
         path = ",".join(dict.fromkeys([namespace, MAIN]))
         connection.execute(f"SET search_path = {sql.literal(path)}")
@@ -140,15 +140,20 @@ class Snapshot:
                 raise InputError(f"table {name} has no column {column}{_nearest(column, table.names)}")
         check_parts([table])
         condition = f" WHERE {where}" if where else ""
-        with self._engine.connect() as connection:
+        with self.connect(namespace) if table.sql else self._engine.connect() as connection:
             return connection.sql(
                 f"SELECT {sql.columns(wanted)} FROM ({query(table)}){condition}", params=list(params)
             ).to_arrow_table()
 
 
 def query(table: Table) -> str:
-    """Return the query over a table's parts that is its view."""
-    return sql.scan(table.names, [part.path for part in table.parts])
+    """Return the query that is a table's view: over its parts, or over other tables."""
+    return table.sql or sql.scan(table.names, [part.path for part in table.parts])
+
+
+def in_order(tables: Mapping[TableKey, Table]) -> list[tuple[TableKey, Table]]:
+    """Return tables in an order in which their views can be made: those assembled from others last."""
+    return sorted(tables.items(), key=lambda item: bool(item[1].sql))
 
 
 def check_parts(tables: Iterable[Table]) -> None:

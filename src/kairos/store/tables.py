@@ -63,6 +63,9 @@ class Table:
         The parts, in the order in which they are read.
     meta
         What the maker says of the table, as JSON: its declaration, the fingerprints of its inputs, warnings.
+    sql
+        The query of a table that has no parts of its own but is assembled from others of the catalog that
+        have; it names them with their namespaces. Empty for every other table.
     """
 
     name: str
@@ -71,10 +74,11 @@ class Table:
     columns: tuple[tuple[str, str], ...]
     parts: tuple[Part, ...]
     meta: Mapping[str, Any] = field(default_factory=dict)
+    sql: str = ""
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
+        """Number of stored rows; 0 for a table without parts of its own."""
         return sum(part.rows for part in self.parts)
 
     @property
@@ -86,9 +90,9 @@ class Table:
     def fingerprint(self) -> str:
         """Hash of the columns and of the digests of the parts: equal if and only if the data are.
 
-        The name, the key and the meta data don't count.
+        The name, the key and the meta data don't count. Of a table without parts it is the hash of its query.
         """
-        return digest(json.dumps([self.columns, [part.digest for part in self.parts]]).encode())
+        return digest(json.dumps([self.columns, self.sql or [part.digest for part in self.parts]]).encode())
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,7 @@ def _table_to_json(table: Table, folder: Path) -> dict[str, Any]:
         "key": table.key,
         "columns": table.columns,
         "meta": table.meta,
+        "sql": table.sql,
         "parts": [
             {
                 "path": part.path.relative_to(folder).as_posix(),
@@ -211,6 +216,7 @@ def _table_from_json(raw: dict[str, Any], folder: Path) -> Table:
         key=tuple(raw["key"]),
         columns=tuple((name, kind) for name, kind in raw["columns"]),
         meta=raw["meta"],
+        sql=raw.get("sql", ""),
         parts=tuple(
             Part(
                 path=folder / part["path"],

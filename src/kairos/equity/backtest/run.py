@@ -115,7 +115,7 @@ def run_strategy(
             return pool.submit(panels.some, name, rows)
 
         market = pool.submit(_market, context)
-        listed = read("universe.date")  # the key alone says who is a member
+        listed = read(f"{PRICES}.member")
         alpha = read(column)
         adv, volatility, beta = (
             read(resolve(context, name)) for name in (columns.adv, columns.volatility, columns.beta)
@@ -124,7 +124,7 @@ def run_strategy(
         ranked, named = alpha.result(), listed.result()
         signals = Signals(
             alpha=replace(ranked, values=-ranked.values if lower_is_better else ranked.values),
-            members=replace(named, values=np.isfinite(named.values)),
+            members=replace(named, values=named.values == 1.0),
             adv=_last_known(adv.result()),
             volatility=_last_known(volatility.result()),
             marketcap=marketcap.result() if marketcap else None,

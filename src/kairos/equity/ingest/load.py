@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from kairos.equity.ingest import rejects
 from kairos.equity.ingest.facts import warnings
-from kairos.equity.ingest.merge import Merged, merge, parts
+from kairos.equity import changes
+from kairos.equity.ingest.merge import Merged, merge, parts, since
 from kairos.equity.ingest.report import IngestReport, TableReport
 from kairos.equity.ingest.sources import find, scan
 from kairos.equity.ingest.stage import Repeats, Staged, settle_repeats, stage
@@ -165,7 +166,9 @@ def _put(
     if merged.differs or result is None:
         found = warnings(con, merged, actions)
         name = GOLDEN.get(table.name, table.name)
-        result = tx.put(name, parts(con, merged), key=table.key, meta={"warnings": found})
+        history = changes.log(merged.stored, since(con, merged) if merged.stored else {})
+        meta = {"warnings": found, "changes": history}
+        result = tx.put(name, parts(con, merged), key=table.key, meta=meta)
         if name != table.name:
             tx.name(table.name, result)
     first, last = _range(con, merged)
@@ -189,9 +192,9 @@ def _put(
 
 
 def _range(con: duckdb.DuckDBPyConnection, merged: Merged) -> tuple[dt.date | None, dt.date | None]:
-    if merged.table.year is None:
+    if merged.table.dated is None:
         return None, None
-    date = sql.quote(merged.table.year)
+    date = sql.quote(merged.table.dated)
     first, last = con.execute(f"SELECT min({date}), max({date}) FROM {merged.view}").fetchall()[0]
     return first, last
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from kairos.equity.ingest.stage import UPDATED
 from kairos.equity.vendor import Kind
+from kairos.equity.changes import BEGINNING
 from kairos.store import sql
+from kairos.store.periods import spans
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator, Mapping
 
     import duckdb
@@ -30,8 +33,8 @@ class Merged:
     ----------
     table
         The declaration.
-    view, winners
-        DuckDB view of the whole table; DuckDB table of the new and replaced rows in it.
+    view, winners, old
+        DuckDB view of the whole table; DuckDB table of the new and replaced rows in it; view of the stored rows.
     columns
         Column → DuckDB type, in the order in which they are stored.
     new, changed, unchanged, older
@@ -43,6 +46,7 @@ class Merged:
     table: VendorTable
     view: str
     winners: str
+    old: str
     columns: Mapping[str, str]
     new: int
     changed: int
@@ -73,7 +77,7 @@ def merge(con: duckdb.DuckDBPyConnection, staged: Staged, stored: Table | None) 
     con.execute(
         f"CREATE TABLE {winners} AS SELECT {key}, {_values(staged, columns)}, "
         f"{_fate(staged, columns)} AS fate FROM (FROM {new} WHERE issue IS NULL) AS new "
-        f"LEFT JOIN {old} AS old USING ({key})"
+        f"LEFT JOIN (FROM {old} {_near(con, new, table)}) AS old USING ({key})"
     )
     fates = dict(con.execute(f"SELECT fate, count(*) FROM {winners} GROUP BY fate").fetchall())
     con.execute(f"DELETE FROM {winners} WHERE fate NOT IN ('new', 'changed')")
@@ -88,6 +92,7 @@ def merge(con: duckdb.DuckDBPyConnection, staged: Staged, stored: Table | None) 
         table,
         view,
         winners,
+        old,
         columns,
         new=fates.get("new", 0),
         changed=fates.get("changed", 0),
@@ -95,6 +100,32 @@ def merge(con: duckdb.DuckDBPyConnection, staged: Staged, stored: Table | None) 
         older=fates.get("older", 0),
         stored=stored,
     )
+
+
+def _near(con: duckdb.DuckDBPyConnection, new: str, table: VendorTable) -> str:
+    """Leave out stored rows with other dates than the staged ones: the date is a part of the key."""
+    if table.dated not in table.key:
+        return ""
+    date = sql.quote(table.dated)
+    low, high = con.execute(f"SELECT min({date}), max({date}) FROM {new} WHERE issue IS NULL").fetchall()[0]
+    return f"WHERE {date} BETWEEN DATE '{low}' AND DATE '{high}'" if low else "WHERE false"
+
+
+def since(con: duckdb.DuckDBPyConnection, merged: Merged) -> dict[str, dt.date]:
+    """First date on which each column has a new or another value; a row without a date counts from the beginning."""
+    columns = [name for name in merged.columns if name not in merged.table.key]
+    date = merged.table.dated or merged.table.since
+    day = f"coalesce(w.{sql.quote(date)}, DATE '{BEGINNING}')" if date else f"DATE '{BEGINNING}'"
+    differ = [
+        f"min(day) FILTER (fate = 'new' OR w.{sql.quote(name)} IS DISTINCT FROM o.{sql.quote(name)})"
+        for name in columns
+    ]
+    found = con.execute(
+        f"SELECT {', '.join(differ)} FROM (SELECT *, {day} AS day FROM {merged.winners} AS w) AS w "
+        f"LEFT JOIN (FROM {merged.old} SEMI JOIN {merged.winners} USING ({sql.columns(merged.table.key)})) AS o "
+        f"USING ({sql.columns(merged.table.key)})"
+    ).fetchall()[0]
+    return {name: first for name, first in zip(columns, found, strict=True) if first is not None}
 
 
 def _together(table: VendorTable, new: Mapping[str, str], old: Mapping[str, str]) -> dict[str, str]:
@@ -160,35 +191,38 @@ def _fate(staged: Staged, columns: Mapping[str, str]) -> str:
 
 
 def parts(con: duckdb.DuckDBPyConnection, merged: Merged) -> Iterator[pa.Table | Part]:
-    """Give the parts of the table, one per calendar year; stored parts of unchanged years as they are."""
+    """Give the parts of the table, one per period; stored parts of periods without a change as they are."""
     key = sql.columns(merged.table.key)
     listed = sql.columns(merged.columns)
-    if merged.table.year is None:
+    if merged.table.dated is None:
         yield con.sql(f"SELECT {listed} FROM {merged.view} ORDER BY {key}").to_arrow_table()
         return
-    date = sql.quote(merged.table.year)
-    touched = {
-        year for (year,) in con.execute(f"SELECT DISTINCT year({date}) FROM {merged.winners}").fetchall()
-    }
-    spans = _spans(con, merged.stored, date) if merged.stored else {}
+    date = sql.quote(merged.table.dated)
+    first, last = con.execute(f"SELECT min({date}), max({date}) FROM {merged.view}").fetchall()[0]
+    stored = _spans(con, merged.stored, date) if merged.stored else {}
     same_columns = merged.stored is not None and dict(merged.stored.columns) == dict(merged.columns)
-    for year in sorted(touched.union(*(range(first, last + 1) for first, last in spans.values()))):
-        here = [part for part, (first, last) in spans.items() if first <= year <= last]
-        if same_columns and year not in touched and [spans[part] for part in here] == [(year, year)]:
+    changed = con.execute(f"SELECT DISTINCT {date} FROM {merged.winners}").fetchall()
+    for start, end in spans(first, last) if first else []:
+        touched = any(start <= day <= end for (day,) in changed)
+        here = [part for part, (lo, hi) in stored.items() if lo <= end and hi >= start]
+        whole = len(here) == 1 and start <= stored[here[0]][0] and stored[here[0]][1] <= end
+        if same_columns and whole and not touched:
             yield here[0]
-        else:
+        elif here or touched:
             yield con.sql(
                 f"SELECT {listed} FROM {merged.view} "
-                f"WHERE {date} BETWEEN DATE '{year}-01-01' AND DATE '{year}-12-31' ORDER BY {key}"
+                f"WHERE {date} BETWEEN DATE '{start}' AND DATE '{end}' ORDER BY {key}"
             ).to_arrow_table()
 
 
-def _spans(con: duckdb.DuckDBPyConnection, stored: Table, date: str) -> dict[Part, tuple[int, int]]:
-    """Give the first and the last calendar year of each stored part."""
+def _spans(
+    con: duckdb.DuckDBPyConnection, stored: Table, date: str
+) -> dict[Part, tuple[dt.date, dt.date]]:
+    """Give the first and the last date of each stored part."""
     files = ", ".join(sql.literal(str(part.path)) for part in stored.parts)
     rows = con.execute(
-        f"SELECT filename, year(min({date})), year(max({date})) "
+        f"SELECT filename, min({date}), max({date}) "
         f"FROM read_parquet([{files}], filename = true, hive_partitioning = false) GROUP BY filename"
     ).fetchall()
-    spans = {filename: (first, last) for filename, first, last in rows}
-    return {part: spans[str(part.path)] for part in stored.parts if str(part.path) in spans}
+    ranges = {filename: (first, last) for filename, first, last in rows}
+    return {part: ranges[str(part.path)] for part in stored.parts if str(part.path) in ranges}

@@ -52,7 +52,7 @@ TABLE = FeatureTable(
     name="feat_adv",
     doc="Average daily dollar volume and company size, with z-scores over the members of the date. Every "
     "average looks back a fixed number of sessions; there is no whole-history mean.",
-    inputs=("sep_base_academic.close", "sep_base_academic.volume", "universe.price"),
+    inputs=("sep_base_academic.close", "sep_base_academic.volume", "sep_base_academic.member"),
     optional=("daily.marketcap",),
     columns=columns,
     params=AdvParams,

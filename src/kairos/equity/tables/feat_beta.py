@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from kairos.equity.declare import Column, FeatureTable, Params, Scope
 from kairos.equity.frame import Array, Inputs
-from kairos.panel import lag, mean_of, returns
+from kairos.panel import returns
 
 
 class BetaParams(Params):
@@ -19,19 +19,14 @@ class BetaParams(Params):
 def columns(p: BetaParams) -> tuple[Column, ...]:
     """Betas and residual volatility."""
     return (
-        *(Column(f"beta_{n}d", f"cov_{n}(r, m) / var_{n}(m), m = mean r of the members of t-1", "Sharpe (1964)") for n in p.windows),
-        Column(f"resid_vol_{p.residual}d", f"std_{p.residual}(r - β·m), β = beta_{p.residual}d of t over that window", "Ang et al. (2006)"),
+        *(Column(f"beta_{n}d", f"cov_{n}(r, m) / var_{n}(m), m = market.ret", "Frazzini & Pedersen (2014)", sign=-1) for n in p.windows),
+        Column(f"resid_vol_{p.residual}d", f"std_{p.residual}(r - β·m), β = beta_{p.residual}d of t over that window", "Ang et al. (2006)", sign=-1),
     )  # fmt: skip
 
 
 def compute(x: Inputs, p: BetaParams) -> Mapping[str, Array]:
-    """Value at t from total returns up to t.
-
-    The market's return of a session is the mean over the members of the session before: membership on t
-    already knows the close of t.
-    """
-    r = returns(x["closeadj"])
-    market = mean_of(r, lag(x.members, 1))
+    """Value at t from total returns up to t."""
+    r, market = returns(x["closeadj"]), x["ret"]
     return {
         **{f"beta_{n}d": x.rolling(n).beta(r, market) for n in p.windows},
         f"resid_vol_{p.residual}d": x.rolling(p.residual).residual_std(r, market),
@@ -42,11 +37,11 @@ TABLE = FeatureTable(
     name="feat_beta",
     doc="Rolling CAPM beta against the equal-weight market of the universe, and the volatility that the market "
     "does not explain.",
-    inputs=("sep_base_academic.closeadj", "universe.price"),
+    inputs=("sep_base_academic.closeadj", "market.ret"),
     columns=columns,
     params=BetaParams,
     uses=("equity.windows",),
     history=lambda p, _: max(*p.windows, p.residual) + 1,
-    scope=Scope.BOTH,
+    scope=Scope.TICKER,
     compute=compute,
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from kairos.equity.context import Context
-from kairos.equity.declare import BaseTable, Column, Params
+from kairos.equity.declare import BaseTable, Column, Params, Renewal
 from kairos.equity.frame import dates, encode, rows_of
 
 UNKNOWN = "unknown"
@@ -49,7 +49,7 @@ class Ends:
     word: Ints
 
 
-def make(context: Context, p: ListingParams) -> Iterator[pa.Table]:
+def make(context: Context, p: ListingParams, _: Renewal) -> Iterator[pa.Table]:
     """Cut each ticker's prices into listings: at a gap of `max_gap` sessions, or at an action that ends one."""
     sessions, rules = context.sessions, context.settings.equity
     T, gap, payouts = len(sessions), rules.listing.max_gap, rules.delisting.actions
@@ -171,11 +171,12 @@ TABLE = BaseTable(
     "for `equity.listing.max_gap` sessions; a later price of the same ticker is a new listing, so that nothing "
     "is ever computed across two companies. Whether and why a listing ended is known only afterwards: targets "
     "and the profit and loss of a backtest use it, no feature does.",
-    inputs=("sep_base", "sessions"),
+    inputs=("sep_base.close", "sessions"),
     optional=("actions",),
     columns=lambda _: COLUMNS,
     params=ListingParams,
     uses=("equity.listing", "equity.delisting"),
     key=("ticker", "listing"),
+    dated=("last", "first"),
     make=make,
 )

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pyarrow as pa
+from collections.abc import Mapping
+from typing import Any
 
 from kairos.equity.context import Context
-from kairos.equity.declare import BaseTable, Params
-from kairos.equity.tables.sep_base_academic import VALUES, prices_of
-from kairos.equity.universe import option_b_list
+from kairos.equity.declare import AssembledTable, Params
+from kairos.equity.tables.sep_base_academic import NAMES, VALUES
+from kairos.store.sql import columns, quote
 
 
-def make(context: Context, _: Params) -> Iterator[pa.Table]:
-    """Prices of every ticker on the Option B list."""
-    tickers = option_b_list(context)["ticker"].combine_chunks().cast(pa.string())
-    context.facts[TABLE.name] = {"tickers": len(tickers)}
-    yield from prices_of(context, tickers)
+def query(context: Context, _: Params) -> tuple[str, Mapping[str, Any]]:
+    """The prices of every ticker on the list."""
+    listed = f"{quote(context.namespace)}.option_b"
+    text = f"SELECT {columns(NAMES)} FROM main.sep_base SEMI JOIN {listed} USING (ticker)"
+    with context.connect("sep_base", "option_b") as con:
+        rows = con.sql("SELECT count(*) FROM sep_base SEMI JOIN option_b USING (ticker)").fetchall()[0][0]
+    return text, {"rows": rows}
 
 
-TABLE = BaseTable(
+TABLE = AssembledTable(
     name="sep_base_expanded",
     doc="All prices of the tickers on the Option B list (the static list of the last session, whatever the "
     "universe's mode). Only survivors are on that list: use it for look-ups, not for backtests.",
-    inputs=("sep_base", "tickers", "listings", "sessions"),
+    inputs=("sep_base", "option_b"),
     columns=lambda _: VALUES,
-    uses=("equity.universe", "equity.listing"),
     key=("ticker", "date"),
-    make=make,
+    query=query,
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from kairos.equity.context import Context
-from kairos.equity.declare import BaseTable, Column, Params
+from kairos.equity.declare import BaseTable, Column, Params, Renewal
 from kairos.equity.frame import dates, numbers
 from kairos.errors import InputError
 
@@ -21,7 +21,7 @@ COLUMNS = (
 )
 
 
-def make(context: Context, _: Params) -> Iterator[pa.Table]:
+def make(context: Context, _: Params, __: Renewal) -> Iterator[pa.Table]:
     """One row for every date on which any ticker has a price."""
     with context.connect("sep_base") as con:
         calendar = con.sql("""
@@ -41,7 +41,7 @@ TABLE = BaseTable(
     name="sessions",
     doc="The market's sessions: the dates on which any ticker has a price, numbered from 0. Windows, lags and "
     "horizons count these sessions, not the rows of a ticker.",
-    inputs=("sep_base",),
+    inputs=("sep_base.close",),
     columns=lambda _: COLUMNS,
     key=("date",),
     make=make,
