@@ -32,7 +32,7 @@ from kairos.equity.vendor import TABLES
 from kairos.errors import InputError, WorkError
 from kairos.panel import in_force, place, take
 from kairos.settings import Settings
-from kairos.store import Part, Snapshot, Store, Table, plain_form
+from kairos.store import Part, Snapshot, Store, Table, check_parts, plain_form
 from kairos.store.sql import quote, scan
 
 RAW = {"sep_base": "date", **{table.name: table.dated for table in TABLES}}
@@ -139,12 +139,13 @@ class Context:
 
     def connect(self, *names: str) -> duckdb.DuckDBPyConnection:
         """A private DuckDB with a view for each named table that exists, cut at `as_of`."""
-        con = self.snapshot.connect(self.namespace)
+        con = self.snapshot.engine.connect()
         for table in filter(None, map(self.find, names)):
+            check_parts([table])
             cut = self._cut(table)
             where = f" WHERE {quote(cut)} <= DATE '{self.as_of}'" if cut else ""
             rows = scan(table.names, [part.path for part in table.parts])
-            con.execute(f"CREATE OR REPLACE TEMP VIEW {quote(table.name)} AS {rows}{where}")
+            con.execute(f"CREATE TEMP VIEW {quote(table.name)} AS {rows}{where}")
         return con
 
     def parts(self, name: str, columns: Iterable[str]) -> Iterator[pa.Table]:

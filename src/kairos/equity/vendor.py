@@ -98,7 +98,7 @@ class VendorTable:
         All columns that are known, in the order in which they are stored.
     dated
         The date column by whose periods the stored parts are cut; a change in a row counts from it on.
-    since
+    begins
         Without it: the date column from which on a change in a row counts.
     rules, notices
         What makes a row wrong, and what is only counted.
@@ -109,7 +109,7 @@ class VendorTable:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     dated: str | None = None
-    since: str | None = None
+    begins: str | None = None
     rules: tuple[Rule, ...] = ()
     notices: tuple[Notice, ...] = ()
 
@@ -184,7 +184,7 @@ TICKERS = VendorTable(
     name="tickers",
     doc="Securities, one row per vendor table in which they appear; every attribute is today's",
     key=("table", "ticker"),
-    since="firstpricedate",
+    begins="firstpricedate",
     columns=(
         _text("table", "Vendor table that the row describes, e.g. SEP or SF1", Need.FILLED),
         _text("permaticker", "The vendor's permanent number of the issuer", Need.USED),

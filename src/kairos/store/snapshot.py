@@ -37,7 +37,7 @@ class Snapshot:
 
     def __init__(self, manifest: Manifest, engine: sql.Engine) -> None:
         self._manifest = manifest
-        self._engine = engine
+        self.engine = engine
 
     def __repr__(self) -> str:
         return f"Snapshot({self.id!r}, {len(self.tables)} tables)"
@@ -94,7 +94,7 @@ class Snapshot:
             If a part is missing on disk.
         """
         check_parts(self.tables.values())
-        connection = self._engine.connect()
+        connection = self.engine.connect()
         for space in {space for space, _ in self.tables} | {namespace}:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.quote(space)}")
         for (space, name), table in in_order(self.tables):
@@ -140,7 +140,7 @@ class Snapshot:
                 raise InputError(f"table {name} has no column {column}{_nearest(column, table.names)}")
         check_parts([table])
         condition = f" WHERE {where}" if where else ""
-        with self.connect(namespace) if table.sql else self._engine.connect() as connection:
+        with self.connect(namespace) if table.sql else self.engine.connect() as connection:
             return connection.sql(
                 f"SELECT {sql.columns(wanted)} FROM ({query(table)}){condition}", params=list(params)
             ).to_arrow_table()

@@ -114,7 +114,7 @@ def _near(con: duckdb.DuckDBPyConnection, new: str, table: VendorTable) -> str:
 def since(con: duckdb.DuckDBPyConnection, merged: Merged) -> dict[str, dt.date]:
     """First date on which each column has a new or another value; a row without a date counts from the beginning."""
     columns = [name for name in merged.columns if name not in merged.table.key]
-    date = merged.table.dated or merged.table.since
+    date = merged.table.dated or merged.table.begins
     day = f"coalesce(w.{sql.quote(date)}, DATE '{BEGINNING}')" if date else f"DATE '{BEGINNING}'"
     differ = [
         f"min(day) FILTER (fate = 'new' OR w.{sql.quote(name)} IS DISTINCT FROM o.{sql.quote(name)})"
