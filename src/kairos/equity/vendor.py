@@ -98,6 +98,11 @@ class VendorTable:
         All columns that are known, in the order in which they are stored.
     year
         The date column by whose calendar year the stored parts are cut.
+    since
+        The column by which the vendor's service is asked for what is new since a date; None for a table so
+        small that it is always asked for whole.
+    late
+        Days that a row may appear after the date in that column.
     rules, notices
         What makes a row wrong, and what is only counted.
     """
@@ -107,6 +112,8 @@ class VendorTable:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     year: str | None = None
+    since: str | None = None
+    late: int = 0
     rules: tuple[Rule, ...] = ()
     notices: tuple[Notice, ...] = ()
 
@@ -151,6 +158,7 @@ SEP = VendorTable(
     doc="Daily prices of equities",
     key=("ticker", "date"),
     year="date",
+    since="lastupdated",
     columns=(
         _TICKER,
         _date("date", "Session", Need.FILLED),
@@ -225,6 +233,7 @@ DAILY = VendorTable(
     doc="Daily valuation ratios on the reports known at the time",
     key=("ticker", "date"),
     year="date",
+    since="lastupdated",
     columns=(
         _TICKER,
         _date("date", "Session of the price in the ratio", Need.FILLED),
@@ -245,6 +254,7 @@ SF1 = VendorTable(
     doc="Company reports; AR dimensions as first reported, MR dimensions restated",
     key=("ticker", "dimension", "datekey", "reportperiod"),
     year="datekey",
+    since="lastupdated",
     columns=(
         _TICKER,
         _text("dimension", "AR as reported, MR restated; Y year, T trailing year, Q quarter", Need.FILLED),
@@ -368,6 +378,8 @@ SF2 = VendorTable(
     doc="Transactions of insiders (forms 3, 4 and 5)",
     key=("ticker", "filingdate", "ownername", "rownum"),
     year="filingdate",
+    since="filingdate",
+    late=14,
     columns=(
         _TICKER,
         _date("filingdate", "Day on which the form was filed", Need.FILLED),
@@ -403,6 +415,8 @@ SF3 = VendorTable(
     doc="Holdings of institutions per quarter (form 13F)",
     key=("ticker", "investorname", "securitytype", "calendardate"),
     year="calendardate",
+    since="calendardate",
+    late=100,  # a quarter, and the last of those who file late
     columns=(
         _TICKER,
         _text("investorname", "Name of the institution", Need.FILLED),
@@ -420,6 +434,8 @@ ACTIONS = VendorTable(
     doc="Corporate actions: listings, delistings and their reasons, splits, dividends, changes of symbol",
     key=("ticker", "date", "action", "contraticker"),
     year="date",
+    since="date",
+    late=31,
     columns=(
         _date("date", "Day of the action", Need.FILLED),
         _text("action", "Word of the vendor, e.g. split, dividend, delisted, acquisitionby", Need.FILLED),
@@ -474,6 +490,8 @@ SP500 = VendorTable(
     doc="Additions to and removals from the S&P 500",
     key=("ticker", "date", "action"),
     year="date",
+    since="date",
+    late=31,
     columns=(
         _date("date", "Day of the action", Need.FILLED),
         _text("action", "current, historical, added or removed", Need.FILLED),
