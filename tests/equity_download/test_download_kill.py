@@ -15,6 +15,7 @@ import pytest
 from download_server import Call, Handler, Vendor, once, slowly
 from filelock import FileLock
 
+import kairos
 from kairos.equity.download import DownloadReport
 from kairos.errors import WorkError
 
@@ -36,9 +37,13 @@ def test_killed_between_pages(get: Get, vendor: Vendor, tmp_path: Path) -> None:
     sets = [f"equity.download.base_url={vendor.url}", "equity.download.page_size=10"]
     code = "import sys; from kairos.cli import main; main(sys.argv[1:])"
     command = [sys.executable, "-c", code, *words, *(word for key in sets for word in ("--set", key))]
-    with subprocess.Popen(command, env=os.environ, stdout=subprocess.DEVNULL) as process:
-        until(lambda: any(call.cursor == "after-20" for call in vendor.calls))
-        process.send_signal(signal.SIGKILL)
+    here = str(Path(kairos.__file__).parents[1])  # the code under test, also from another folder
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": here}) as process:
+        try:
+            until(lambda: process.poll() is not None or any(c.cursor == "after-20" for c in vendor.calls))
+        finally:
+            process.kill()
+    assert process.returncode == -signal.SIGKILL, "it ended by itself"
     out = tmp_path / "out"
     assert not (out / "SHARADAR_SEP.csv").exists()
     part = out / "SHARADAR_SEP.csv.part"
