@@ -18,7 +18,17 @@ from kairos.errors import InputError, KairosError
 if TYPE_CHECKING:
     from kairos.settings import Settings
 
-LIBRARIES = ("bottleneck", "duckdb", "exchange-calendars", "numba", "numpy", "plotly", "pyarrow", "pydantic")
+LIBRARIES = (
+    "bottleneck",
+    "duckdb",
+    "exchange-calendars",
+    "httpx",
+    "numba",
+    "numpy",
+    "plotly",
+    "pyarrow",
+    "pydantic",
+)
 FREE_DISK = 5e9
 
 

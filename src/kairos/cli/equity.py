@@ -77,6 +77,41 @@ def ingest(
 
 
 @app.command()
+def download(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the files; made if absent.")],
+    tables: Annotated[
+        list[str] | None, typer.Argument(help="Tables of the vendor, e.g. SEP; without one all.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Only what is new since this date.")
+    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Download the vendor's tables; the key is NASDAQ_DATA_LINK_API_KEY of the environment.
+
+    A download that was interrupted goes on where it stopped when it is called again in the same way.
+
+    Example: kairos equity download SEP TICKERS DAILY ACTIONS --out data/vendor --since 2026-01-05
+    """
+    from kairos.equity.download import download as fetch
+    from kairos.equity.vendor import TABLES
+
+    settings = settings_of(config, overrides)
+    start = _date(since, "--since")
+    with console.progress("Downloading", len(tables or TABLES)) as advance:
+        report = fetch(out, tables or (), start, settings=settings, progress=lambda _: advance(1))
+    if json:
+        console.emit_json(report.as_dict())
+        return
+    rows = report.rows()
+    console.table(list(rows[0]), [list(row.values()) for row in rows])
+    for line in report.remarks():
+        console.note(line)
+
+
+@app.command()
 def build(
     tables: Annotated[list[str] | None, typer.Argument(help="Tables to make; without one all.")] = None,
     db: DbOption = None,

@@ -5,6 +5,7 @@
 
 from kairos.equity.backtest import BacktestResult, backtest
 from kairos.equity.build import BuildReport, build
+from kairos.equity.download import DownloadReport, download
 from kairos.equity.ingest import IngestReport, ingest
 from kairos.equity.signals import SignalStudy, signals
 from kairos.equity.staleness import TableStatus, status
@@ -14,6 +15,7 @@ from kairos.equity.universe_comparison import UniverseComparison, compare
 __all__ = [
     "BacktestResult",
     "BuildReport",
+    "DownloadReport",
     "IngestReport",
     "SignalStudy",
     "TableStatus",
@@ -21,6 +23,7 @@ __all__ = [
     "backtest",
     "build",
     "compare",
+    "download",
     "ingest",
     "signals",
     "status",

@@ -100,6 +100,11 @@ class VendorTable:
         The date column by whose periods the stored parts are cut; a change in a row counts from it on.
     begins
         Without it: the date column from which on a change in a row counts.
+    since
+        The column by which the vendor's service is asked for what is new since a date; None for a table so
+        small that it is always asked for whole.
+    late
+        Days that a row may appear after the date in that column.
     rules, notices
         What makes a row wrong, and what is only counted.
     """
@@ -110,6 +115,8 @@ class VendorTable:
     columns: tuple[Column, ...]
     dated: str | None = None
     begins: str | None = None
+    since: str | None = None
+    late: int = 0
     rules: tuple[Rule, ...] = ()
     notices: tuple[Notice, ...] = ()
 
@@ -154,6 +161,7 @@ SEP = VendorTable(
     doc="Daily prices of equities",
     key=("ticker", "date"),
     dated="date",
+    since="lastupdated",
     columns=(
         _TICKER,
         _date("date", "Session", Need.FILLED),
@@ -229,6 +237,7 @@ DAILY = VendorTable(
     doc="Daily valuation ratios on the reports known at the time",
     key=("ticker", "date"),
     dated="date",
+    since="lastupdated",
     columns=(
         _TICKER,
         _date("date", "Session of the price in the ratio", Need.FILLED),
@@ -249,6 +258,7 @@ SF1 = VendorTable(
     doc="Company reports; AR dimensions as first reported, MR dimensions restated",
     key=("ticker", "dimension", "datekey", "reportperiod"),
     dated="datekey",
+    since="lastupdated",
     columns=(
         _TICKER,
         _text("dimension", "AR as reported, MR restated; Y year, T trailing year, Q quarter", Need.FILLED),
@@ -372,6 +382,8 @@ SF2 = VendorTable(
     doc="Transactions of insiders (forms 3, 4 and 5)",
     key=("ticker", "filingdate", "ownername", "rownum"),
     dated="filingdate",
+    since="filingdate",
+    late=14,
     columns=(
         _TICKER,
         _date("filingdate", "Day on which the form was filed", Need.FILLED),
@@ -407,6 +419,8 @@ SF3 = VendorTable(
     doc="Holdings of institutions per quarter (form 13F)",
     key=("ticker", "investorname", "securitytype", "calendardate"),
     dated="calendardate",
+    since="calendardate",
+    late=100,  # a quarter, and the last of those who file late
     columns=(
         _TICKER,
         _text("investorname", "Name of the institution", Need.FILLED),
@@ -424,6 +438,8 @@ ACTIONS = VendorTable(
     doc="Corporate actions: listings, delistings and their reasons, splits, dividends, changes of symbol",
     key=("ticker", "date", "action", "contraticker"),
     dated="date",
+    since="date",
+    late=31,
     columns=(
         _date("date", "Day of the action", Need.FILLED),
         _text("action", "Word of the vendor, e.g. split, dividend, delisted, acquisitionby", Need.FILLED),
@@ -478,6 +494,8 @@ SP500 = VendorTable(
     doc="Additions to and removals from the S&P 500",
     key=("ticker", "date", "action"),
     dated="date",
+    since="date",
+    late=31,
     columns=(
         _date("date", "Day of the action", Need.FILLED),
         _text("action", "current, historical, added or removed", Need.FILLED),

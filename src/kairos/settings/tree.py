@@ -73,6 +73,17 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Column = Annotated[str, AfterValidator(_form(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", "table.column"))]
 Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
 """Whole seconds, written with a unit."""
+Span = Annotated[int, BeforeValidator(_duration), Field(ge=1)]
+"""A length of time that can't be zero."""
+Address = Annotated[
+    str,
+    AfterValidator(
+        _form(
+            r"https://[^\s?#@]+|http://(127\.0\.0\.1|localhost)(:\d+)?(/[^\s?#]*)?",
+            "an address that begins with https://",
+        )
+    ),
+]
 Stamp = Literal["start", "end"]
 Memory = Annotated[str, AfterValidator(_form(r"\d+(\.\d+)? ?[KMGT]i?B", "a size, e.g. '8GB'"))]
 
@@ -148,6 +159,20 @@ class Run(Section):
     workers: Positive
     threads: Positive
     memory_limit: Memory
+
+
+class Download(Section):
+    """How the vendor's tables are fetched."""
+
+    base_url: Address
+    page_size: Annotated[int, Field(ge=1, le=10_000)]
+    timeout: Span
+    retries: Count
+    max_wait: Duration
+    calls_per_10s: Positive
+    poll: Span
+    export_wait: Duration
+    resume_within: Duration
 
 
 class Listing(Section):
@@ -342,6 +367,7 @@ class Signals(Section):
 class Equity(Section):
     """Equity factor research."""
 
+    download: Download
     listing: Listing
     windows: Windows
     universe: Universe

@@ -112,7 +112,7 @@ def find(paths: Sequence[Path]) -> tuple[list[Source], list[Path]]:
 def _find_in(path: Path) -> tuple[list[Source], list[Path]]:
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-        sources = {file: _from_name(file) for file in files}
+        sources = {file: recognise(file) for file in files}
         return (
             [source for source in sources.values() if source],
             [file for file, source in sources.items() if not source],
@@ -121,11 +121,12 @@ def _find_in(path: Path) -> tuple[list[Source], list[Path]]:
         raise InputError(f"{path} does not exist.")
     if path.suffix.lower() in _DATABASES:
         return _from_database(path), []
-    source = _from_name(path)
+    source = recognise(path)
     return ([source] if source else []), []
 
 
-def _from_name(path: Path) -> Source | None:
+def recognise(path: Path) -> Source | None:
+    """Tell by its name which vendor table a file is; None when it is none."""
     match = _FILE.fullmatch(path.name)
     if not match:
         return None
@@ -267,7 +268,7 @@ def _member(source: Source, archive: zipfile.ZipFile) -> str:
     names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
     if len(names) != 1:
         raise InputError(f"{source.label} should hold one CSV file; it holds {', '.join(names) or 'none'}.")
-    inside = _from_name(Path(names[0]))
+    inside = recognise(Path(names[0]))
     if inside and inside.table is not source.table:
         raise InputError(f"{source.label} is for the table {source.table.name} but holds {names[0]}.")
     return names[0]
