@@ -158,6 +158,52 @@ def build(
 
 
 @app.command()
+def update(
+    db: DbOption = None,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option("--source", metavar="DIR", help="Folder or file of the vendor with what is new."),
+    ] = None,
+    from_vendor: Annotated[
+        bool, typer.Option("--download", help="Fetch what the vendor has changed since the last load.")
+    ] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    wait: WaitOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Load new sessions, late filings and corrections, and make again what they touch, all at once.
+
+    Example: kairos equity update --db data/kairos.duckdb --source exports/2026-11-27
+    """
+    from kairos.equity.update import update as refresh
+
+    settings = settings_of(config, overrides, db)
+    with console.progress("Updating") as advance:
+        report = refresh(
+            Path(settings.data.db),
+            settings=settings,
+            sources=source or (),
+            from_vendor=from_vendor,
+            wait=wait,
+            progress=lambda *_: advance(1),
+        )
+    if json:
+        console.emit_json(report.as_dict())
+        return
+    if report.loaded:
+        rows = report.loaded.rows()
+        console.table(list(rows[0]), [list(row.values()) for row in rows])
+    console.table(
+        ["table", "rows", "parts", "new parts", "since"],
+        [[b["table"], b["rows"], b["parts"], b["new_parts"], b["since"] or "all"] for b in report.built.built],
+    )
+    for line in (*(report.loaded.remarks() if report.loaded else ()), *report.remarks()):
+        console.note(line)
+    console.say(f"snapshot {report.built.snapshot}, {report.built.seconds:.1f} s")
+
+
+@app.command()
 def status(
     db: DbOption = None,
     namespace: NamespaceOption = "main",

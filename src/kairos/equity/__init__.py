@@ -11,6 +11,7 @@ from kairos.equity.signals import SignalStudy, signals
 from kairos.equity.staleness import TableStatus, status
 from kairos.equity.universe import universe_list
 from kairos.equity.universe_comparison import UniverseComparison, compare
+from kairos.equity.update import UpdateReport, update
 
 __all__ = [
     "BacktestResult",
@@ -20,6 +21,7 @@ __all__ = [
     "SignalStudy",
     "TableStatus",
     "UniverseComparison",
+    "UpdateReport",
     "backtest",
     "build",
     "compare",
@@ -28,4 +30,5 @@ __all__ = [
     "signals",
     "status",
     "universe_list",
+    "update",
 ]

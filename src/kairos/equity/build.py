@@ -33,7 +33,7 @@ from kairos.equity.features import Renewed, date_rows
 from kairos.equity.staleness import EVERYTHING, Staleness, params_of, recipe, staleness
 from kairos.errors import InputError, WorkError
 from kairos.settings import Settings
-from kairos.store import Part, Store, Table, Transaction
+from kairos.store import Part, Snapshot, Store, Table, Transaction
 from kairos.store.ledger import new_run, record
 
 Progress = Callable[[str, int, int], None]
@@ -122,31 +122,44 @@ def build(
     InputError
         When a table or parameter does not exist, an input is missing, or the universe is empty.
     """
-    started = time.monotonic()
     registry.check(settings)
     if as_of is not None and into == "main":
         raise InputError(
             "--as-of makes a truncated copy: name a namespace for it with --into, e.g. --into as_of_2020"
         )
-    store = open_store(db, settings)
+    started, store = time.monotonic(), open_store(db, settings)
     context = Context(store.snapshot(), settings, into, np.datetime64(as_of, "D") if as_of else None)
-    report, plan = BuildReport(namespace=into), registry.select(tables, settings)
-    forced = {table.name for table in plan if force and (not tables or table.name in tables)}
     with store.publish(wait=wait) as tx:
-        _make(tx, context, plan, forced, report, progress)
-        unmet = [name for name in tables if name in report.not_built]
-        if unmet or (report.not_built and not report.built and not report.current):
-            raise InputError(
-                "; ".join(f"{name} can't be built: {why}" for name, why in report.not_built.items())
-            )
-        progress("publish", len(plan), len(plan))
-        if report.built:
-            _check_unmoved(store, context, [declared for declared in plan if declared.name in context.made])
-            command = _command(tables, as_of, into, force)
-            config, headline = settings.part("equity"), report.as_dict()
-            record(tx, new_run(command, snapshot=context.snapshot.id, config=config, headline=headline))
+        command = _command(tables, as_of, into, force)
+        report = build_into(tx, store, context, tables, command=command, force=force, progress=progress)
     report.snapshot = store.snapshot().id
     report.seconds = time.monotonic() - started
+    return report
+
+
+def build_into(
+    tx: Transaction,
+    store: Store,
+    context: Context,
+    tables: Sequence[str],
+    *,
+    command: str,
+    force: bool = False,
+    progress: Progress = lambda *_: None,
+) -> BuildReport:
+    """Make tables as :func:`build` does, as a part of what `tx` publishes; `context` sees what they are made of."""
+    report, plan = BuildReport(namespace=context.namespace), registry.select(tables, context.settings)
+    forced = {table.name for table in plan if force and (not tables or table.name in tables)}
+    _make(tx, context, plan, forced, report, progress)
+    unmet = [name for name in tables if name in report.not_built]
+    if unmet or (report.not_built and not report.built and not report.current):
+        raise InputError("; ".join(f"{name} can't be built: {why}" for name, why in report.not_built.items()))
+    progress("publish", len(plan), len(plan))
+    if report.built:
+        made = [declared for declared in plan if declared.name in context.made]
+        _check_unmoved(tx.base, store.snapshot() if store.exists else tx.base, context, made)
+        config, headline = context.settings.part("equity"), report.as_dict()
+        record(tx, new_run(command, snapshot=context.snapshot.id, config=config, headline=headline))
     return report
 
 
@@ -187,13 +200,15 @@ def _command(tables: Sequence[str], as_of: date | None, into: str, force: bool) 
     return shlex.join(words + ["--force"] * force)
 
 
-def _check_unmoved(store: Store, context: Context, made: Sequence[Declaration]) -> None:
-    """Refuse to publish tables over inputs that another run has replaced meanwhile."""
-    now = store.snapshot().tables
+def _check_unmoved(base: Snapshot, now: Snapshot, context: Context, made: Sequence[Declaration]) -> None:
+    """Refuse to publish tables over inputs that another run has replaced since `base`."""
     for declaration in made:
         for name in declaration.reads:
             table = None if name in context.made else context.find(name)
-            if table is not None and now[table.namespace, table.name].fingerprint != table.fingerprint:
+            before = base.tables.get((table.namespace, table.name)) if table is not None else None
+            if table is None or before is None or before.fingerprint != table.fingerprint:
+                continue  # made or loaded by this run
+            if now.tables[table.namespace, table.name].fingerprint != table.fingerprint:
                 raise WorkError(
                     f"another run has replaced {name} while {declaration.name} was made from it: "
                     "repeat the command; nothing was published"

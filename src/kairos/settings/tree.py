@@ -172,6 +172,7 @@ class Download(Section):
     calls_per_10s: Positive
     poll: Span
     export_wait: Duration
+    overlap: Count
     resume_within: Duration
 
 

@@ -89,16 +89,26 @@ def ingest(
         memory_limit=settings.run.memory_limit,
         threads=settings.run.threads,
     )
-    found, ignored = find(sources)
     if reject:
         rejects.check_target(reject)
+    with store.publish(wait=wait) as tx:
+        return ingest_into(tx, store, sources, settings=settings, reject=reject, today=today)
+
+
+def ingest_into(
+    tx: Transaction,
+    store: Store,
+    sources: Sequence[Path],
+    *,
+    settings: Settings,
+    reject: Path | None = None,
+    today: dt.date | None = None,
+) -> IngestReport:
+    """Load vendor tables as :func:`ingest` does, as a part of what `tx` publishes."""
+    found, ignored = find(sources)
     if own := [source.label for source in found if source.path.resolve() == store.db]:
         raise InputError(f"{own[0]} is the database itself; load other files into it.")
-    with (
-        store.publish(wait=wait) as tx,
-        tx.base.connect() as con,
-        tempfile.TemporaryDirectory(prefix="kairos-ingest-") as work,
-    ):
+    with tx.base.connect() as con, tempfile.TemporaryDirectory(prefix="kairos-ingest-") as work:
         staged = _stage(con, found, Path(work), reject, today or dt.datetime.now(dt.UTC).date())
         merged = [merge(con, one, _stored(tx.base, one.source.table.name)) for one, _, _ in staged]
         actions = _actions(tx.base, merged)
