@@ -361,7 +361,7 @@ def _standardised(x: Inputs, leg: Leg, how: str, made: Mapping[str, Array]) -> A
     panel = made[leg.composite] if leg.composite else x.get(leg.source)
     if panel is None:
         return x.frame.empty()
-    return _scaled(x, leg.sign * panel, how)
+    return _scaled(x, panel if leg.sign > 0 else -panel, how)
 
 
 def _scaled(x: Inputs, panel: Array, how: str) -> Array:

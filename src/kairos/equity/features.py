@@ -34,8 +34,8 @@ ARROW_TYPES = {
 BLOCK = 64
 """Listings that are computed together: ten years of one panel are 1.3 MB."""
 
-ROWS = 512
-"""Sessions of a cross-sectional table that are computed together."""
+STRETCH = 128
+"""Sessions of a cross-sectional table that are computed together, or twice its history."""
 
 STEPS = (126, 378)
 """Histories, in sessions, for which tables share their panels."""
@@ -239,6 +239,7 @@ def _fill(
     """
     frame = inputs.frame
     T, N = frame.shape
+    inputs.ready()
     if declaration.scope is Scope.TICKER:
         frame.listed  # noqa: B018 - made once, before threads ask for it
 
@@ -254,16 +255,48 @@ def _fill(
             list(pool.map(fill, range(0, N, BLOCK)))
         return
     need = declaration.history(params, inputs.max_gap)
-    row = {number: rows.cell % T for number, rows in wanted.items()}
-    begin = min((int(r.min()) for r in row.values() if len(r)), default=T)
-    for lo in range(begin, T, ROWS):
-        hi, start = min(lo + ROWS, T), max(lo - need, 0)
-        for name, panel in computed(declaration, params, inputs.sessions(start, hi)).items():
-            for number, rows in wanted.items():
-                inside = np.flatnonzero((row[number] >= lo) & (row[number] < hi))
-                cell = rows.cell[inside] // T * (hi - start) + row[number][inside] - start
-                at = inside if isinstance(rows.at, slice) else rows.at[inside]
+    length = STRETCH * max(1, -(-2 * need // STRETCH))
+    placed = {number: Placed.of(rows.cell, T, length) for number, rows in wanted.items()}
+    begin = min((int(p.row.min()) for p in placed.values() if len(p.row)), default=T) // length * length
+
+    def stretch(lo: int) -> None:
+        hi, start = min(lo + length, T), max(lo - need, 0)
+        made = computed(declaration, params, inputs.sessions(start, hi))
+        for number, p in placed.items():
+            inside = p.of_stretch(lo // length)
+            cell = p.column[inside] * (hi - start) + (p.row[inside] - start)
+            at = inside if isinstance(wanted[number].at, slice) else wanted[number].at[inside]
+            for name, panel in made.items():
                 _put(panel, cell, 0, values[number][name], at)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(stretch, range(begin, T, length)))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Columns and rows of cells, and the cells in the order of stretches of rows."""
+
+    column: Ints
+    row: Ints
+    order: Ints
+    bounds: Ints
+
+    @classmethod
+    def of(cls, cell: Ints, T: int, length: int) -> Placed:
+        """Take the cells of a panel with T rows apart."""
+        column = cell // cell.dtype.type(T)
+        row = cell - column * cell.dtype.type(T)
+        number = (row // length).astype(np.int16)
+        counts = np.bincount(number, minlength=1)
+        return cls(column, row, np.argsort(number, kind="stable"), np.append(0, np.cumsum(counts)))
+
+    def of_stretch(self, number: int) -> Ints:
+        """Positions of the cells in one stretch, ascending."""
+        if number + 1 >= len(self.bounds):
+            return self.order[:0]
+        found: Ints = self.order[self.bounds[number] : self.bounds[number + 1]]
+        return found
 
 
 def _part_of(at: Ints | slice, a: int, b: int) -> Ints | slice:
@@ -340,9 +373,10 @@ def date_rows(context: Context, declaration: DateTable, params: Params, stale: S
 def _measured(declaration: DateTable, params: Params, inputs: Inputs, first: int) -> dict[str, Array]:
     """Series of a table of dates from the row `first` on, by stretches of sessions."""
     T, need = len(inputs.frame.sessions), declaration.history(params, inputs.max_gap)
+    length = STRETCH * max(1, -(-2 * need // STRETCH))
     found: dict[str, Array] = {}
-    for lo in range(first, T, ROWS):
-        hi, start = min(lo + ROWS, T), max(lo - need, 0)
+    for lo in range(first, T, length):
+        hi, start = min(lo + length, T), max(lo - need, 0)
         for name, values in declaration.measure(inputs.sessions(start, hi), params).items():
             found[name] = np.append(found.get(name, []), values[lo - start :])
     return found

@@ -349,6 +349,12 @@ class Inputs:
         member: Mask = self["member"] == 1.0
         return member
 
+    def ready(self) -> None:
+        """Load every input, before threads ask for it."""
+        for name in self.names:
+            if "." in name:
+                self.load(name)
+
     def block(self, lo: int, hi: int) -> Inputs:
         """The same inputs for the listings lo..hi only."""
 
@@ -372,7 +378,7 @@ class Inputs:
 
         def load(name: str) -> np.ndarray[Any, Any] | None:
             panel = self.load(name)
-            return panel if panel is None or _of_tickers(name) else panel[lo:hi]
+            return panel if panel is None or _of_tickers(name) else np.asfortranarray(panel[lo:hi])
 
         return replace(self, frame=frame, load=load)
 

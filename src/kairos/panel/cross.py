@@ -58,7 +58,7 @@ def quantile_of(x: Array, members: Mask, q: float) -> Array:
     >>> quantile_of(np.array([[1.0, 2.0, 4.0]]), np.array([[True, True, True]]), 0.75).tolist()
     [3.0]
     """
-    return _quantiles(_member_values(x, members), (q,))[0]
+    return _quantiles(columns(x), member_columns(members, x.shape), (q,))[0]
 
 
 def z(x: Array, members: Mask) -> Array:
@@ -130,9 +130,11 @@ def winsorise(x: Array, members: Mask, lower: float, upper: float) -> Array:
     """
     if not lower < upper:
         raise InputError(f"winsorising needs lower < upper, not {lower} and {upper}")
-    values = _member_values(x, members)
-    low, high = _quantiles(values, (lower, upper))
-    return np.asfortranarray(np.clip(values, low[:, None], high[:, None]))
+    xs, ms = columns(x), member_columns(members, x.shape)
+    low, high = _quantiles(xs, ms, (lower, upper))
+    out = np.empty_like(xs)
+    in_ranges(lambda lo, hi: kernels.clip_members(xs, ms, low, high, out, lo, hi), xs.shape[1], xs.size)
+    return out.T
 
 
 def group_mean(x: Array, groups: npt.NDArray[np.integer], members: Mask) -> Array:
@@ -277,21 +279,23 @@ def blend(
     if missing not in ("skip", "neutral"):
         raise InputError(f'missing is "skip" or "neutral", not {missing!r}')
 
-    total = np.zeros_like(parts[0], order="F")
-    weight = np.zeros_like(total)
-    number = np.zeros(total.shape, dtype=np.intp, order="F")
+    shape = parts[0].shape
+    total, size = np.zeros(shape[::-1]), np.zeros(shape[::-1])
+    number = np.zeros(shape[::-1], dtype=np.int16)
     for part, given in zip(parts, weights, strict=True):
-        if part.shape != total.shape:
-            raise InputError(f"a component has the shape {part.shape}, the first {total.shape}")
-        w = np.asarray(given, dtype=np.float64)
-        if w.ndim:
-            w = w[:, None]
-        exists = np.isfinite(part) & np.isfinite(w)
-        total += np.where(exists, w * part, 0.0)
-        weight += np.where(exists | (missing == "neutral"), np.abs(np.nan_to_num(w)), 0.0)
-        number += exists
-    with np.errstate(all="ignore"):
-        return _finite(np.where(number >= min_components, total / weight, np.nan))
+        if part.shape != shape:
+            raise InputError(f"a component has the shape {part.shape}, the first {shape}")
+        xs = columns(part)
+        series = np.ascontiguousarray(np.broadcast_to(np.asarray(given, dtype=np.float64), shape[:1]))
+
+        def add(lo: int, hi: int, xs: Array = xs, series: Array = series) -> None:
+            kernels.add_component(xs, series, missing == "neutral", total, size, number, lo, hi)
+
+        in_ranges(add, len(xs), xs.size)
+    in_ranges(
+        lambda lo, hi: kernels.divide_components(total, size, number, min_components, lo, hi), len(total), total.size
+    )
+    return total.T
 
 
 def _moments(x: Array, members: Mask) -> tuple[Array, Array]:
@@ -321,26 +325,14 @@ def _member_values(x: Array, members: Mask) -> Array:
     return np.ascontiguousarray(np.where(members & np.isfinite(x), x, np.nan))
 
 
-def _quantiles(values: Array, levels: tuple[float, ...]) -> list[Array]:
-    # One column more than there are: then a panel without columns has a (missing) value to point at.
-    ordered = np.full((len(values), values.shape[1] + 1), np.nan)
-
-    def task(lo: int, hi: int) -> None:
-        ordered[lo:hi, :-1] = np.sort(values[lo:hi], axis=1)
-
-    in_ranges(task, len(values), values.size)
-    last = np.isfinite(ordered).sum(axis=1) - 1
-    dates = np.arange(len(values))
-    found = []
+def _quantiles(xs: Array, members: Mask, levels: tuple[float, ...]) -> Array:
+    """Quantiles of each date, (levels, T), of panels that are (N, T) in memory."""
     for level in levels:
         if not 0.0 <= level <= 1.0:
             raise InputError(f"a quantile's level is in [0, 1], not {level}")
-        place = np.maximum(last, 0) * level
-        below = np.floor(place).astype(np.intp)
-        above = np.minimum(below + 1, np.maximum(last, 0))
-        low, high = ordered[dates, below], ordered[dates, above]
-        found.append(np.minimum(low + (high - low) * (place - below), high))
-    return found
+    wanted, out = np.array(levels), np.empty((len(levels), xs.shape[1]))
+    in_ranges(lambda lo, hi: kernels.quantiles(xs, members, wanted, out, lo, hi), xs.shape[1], xs.size)
+    return out
 
 
 def _group_columns(groups: npt.NDArray[np.integer], shape: tuple[int, ...]) -> npt.NDArray[np.int32]:

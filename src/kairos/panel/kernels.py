@@ -490,6 +490,99 @@ def cross_moments(x: Array, members: Mask, count: Array, mean: Array, std: Array
 
 
 @kernel
+def _select(values: Array, n: int, k: int) -> float:
+    """Return the k-th smallest of the first n values, which are moved: smaller ones before, larger ones behind it."""
+    low, high = 0, n - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            break
+    return values[k]
+
+
+@kernel
+def quantiles(x: Array, members: Mask, levels: Array, out: Array, lo: int, hi: int) -> None:
+    """Quantiles of the members of dates lo to hi, between values by linear interpolation: (levels, dates).
+
+    Some dates are gathered at a time, for those of one column lie side by side in memory.
+    """
+    together = 16
+    room = np.empty((together, x.shape[0]))
+    count = np.empty(together, dtype=np.int64)
+    for first in range(lo, hi, together):
+        last = min(first + together, hi)
+        count[:] = 0
+        for j in range(x.shape[0]):
+            for t in range(first, last):
+                if members[j, t] and math.isfinite(x[j, t]):
+                    room[t - first, count[t - first]] = x[j, t]
+                    count[t - first] += 1
+        for t in range(first, last):
+            values, n = room[t - first], count[t - first]
+            for i in range(levels.size):
+                out[i, t] = math.nan
+                if n > 0:
+                    place = (n - 1) * levels[i]
+                    k = int(place)
+                    value = _select(values, n, k)
+                    if place > k:
+                        above = values[k + 1]
+                        for m in range(k + 2, n):
+                            above = min(above, values[m])
+                        value = min(value + (above - value) * (place - k), above)
+                    out[i, t] = value
+
+
+@kernel
+def clip_members(x: Array, members: Mask, low: Array, high: Array, out: Array, lo: int, hi: int) -> None:
+    """The members' values between the bounds of dates lo to hi, NaN elsewhere."""
+    for j in range(x.shape[0]):
+        for t in range(lo, hi):
+            value = x[j, t]
+            known = members[j, t] and math.isfinite(value)
+            out[j, t] = min(max(value, low[t]), high[t]) if known else math.nan
+
+
+@kernel
+def add_component(
+    part: Array, weight: Array, neutral: bool, total: Array, weights: Array, number: Array, lo: int, hi: int
+) -> None:
+    """Add weight·part to the total where both exist, its size to the weights, and count it."""
+    for j in range(lo, hi):
+        for t in range(part.shape[1]):
+            w = weight[t]
+            if math.isfinite(part[j, t]) and math.isfinite(w):
+                total[j, t] += w * part[j, t]
+                weights[j, t] += abs(w)
+                number[j, t] += 1
+            elif neutral and math.isfinite(w):
+                weights[j, t] += abs(w)
+
+
+@kernel
+def divide_components(total: Array, weights: Array, number: Array, least: int, lo: int, hi: int) -> None:
+    """The total over the weights where enough components exist, else NaN, in place."""
+    for j in range(lo, hi):
+        for t in range(total.shape[1]):
+            enough = number[j, t] >= least
+            total[j, t] = _finite_or_nan(total[j, t] / weights[j, t]) if enough else math.nan
+
+
+@kernel
 def standardise(
     x: Array, members: Mask, mean: Array, std: Array, bound: float, out: Array, lo: int, hi: int
 ) -> None:

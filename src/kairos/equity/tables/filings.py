@@ -112,19 +112,22 @@ def _versions(con: duckdb.DuckDBPyConnection, p: FilingParams) -> None:
     con.execute(
         f"""
         CREATE TEMP TABLE known AS
-        SELECT r.id, v.reportperiod,
-               {_latest_of("quarterly", ("assets", "equity", *FLOWS), "q_")}, {_latest_of("trailing", FLOWS, "t_")}
-        FROM report r JOIN version v ON v.ticker = r.ticker AND v.former = r.former
-             AND v.datekey <= r.datekey AND v.reportperiod BETWEEN r.reportperiod - 800 AND r.reportperiod
-        GROUP BY ALL HAVING bool_or(v.dimension = $quarterly)
+        WITH newest AS (
+            SELECT r.id, v.reportperiod,
+                   arg_max(v, (v.datekey, v.lastupdated)) FILTER (v.dimension = $quarterly) AS q,
+                   arg_max(v, (v.datekey, v.lastupdated)) FILTER (v.dimension = $trailing) AS t
+            FROM report r JOIN version v ON v.ticker = r.ticker AND v.former = r.former
+                 AND v.datekey <= r.datekey AND v.reportperiod BETWEEN r.reportperiod - 800 AND r.reportperiod
+            GROUP BY ALL)
+        SELECT id, reportperiod, {_fields("q", ("assets", "equity", *FLOWS))}, {_fields("t", FLOWS)}
+        FROM newest WHERE q IS NOT NULL
         """,
         {"quarterly": p.quarterly, "trailing": p.trailing},
     )
 
 
-def _latest_of(which: str, names: tuple[str, ...], prefix: str) -> str:
-    newest = f"arg_max(v, (v.datekey, v.lastupdated)) FILTER (v.dimension = ${which})"
-    return ", ".join(f"({newest}).{name} AS {prefix}{name}" for name in names)
+def _fields(row: str, names: tuple[str, ...]) -> str:
+    return ", ".join(f"{row}.{name} AS {row}_{name}" for name in names)
 
 
 class Seen:
