@@ -20,6 +20,7 @@ a session earlier is passed through `lag`.
 * `exponential`, `warmup`: recursive averages
 * `lag`, `last_valid`, `carry`, `returns`, `change`: the past of a column
 * `pick`, `place`: values by their flat cell
+* `drift`, `approach`: weights that grow with their columns, and move towards targets
 * `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`,
   `quantile_of`: the cross-section of a date
 """
@@ -41,16 +42,19 @@ from kairos.panel.cross import (
 from kairos.panel.lag import carry, change, lag, last_valid, pick, place, returns
 from kairos.panel.recursive import exponential, warmup
 from kairos.panel.rolling import Rolling
+from kairos.panel.weights import approach, drift
 
 __all__ = [
     "Array",
     "Mask",
     "Rolling",
+    "approach",
     "blend",
     "carry",
     "change",
     "clipped_z",
     "demean",
+    "drift",
     "exponential",
     "group_mean",
     "lag",
