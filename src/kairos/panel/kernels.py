@@ -382,10 +382,10 @@ def last_valid(x: Array, within: int, out: Array, lo: int, hi: int) -> None:
 @kernel
 def carry(x: Array, lo: int, hi: int) -> None:
     """Fill what is missing in the columns lo to hi of a row-major panel with the row before, in place."""
-    for t in range(1, x.shape[0]):
+    for t in range(x.shape[0]):
         for j in range(lo, hi):
-            if math.isnan(x[t, j]):
-                x[t, j] = x[t - 1, j]
+            if not math.isfinite(x[t, j]):
+                x[t, j] = x[t - 1, j] if t > 0 else math.nan
 
 
 @kernel
