@@ -8,7 +8,7 @@ import pytest
 import kairos.panel
 
 
-@pytest.mark.parametrize("name", ["cross", "lag", "recursive", "rolling"])
+@pytest.mark.parametrize("name", ["cross", "lag", "recursive", "rolling", "weights"])
 def test_examples_of_the_documentation_run(name: str) -> None:
     result = doctest.testmod(importlib.import_module(f"kairos.panel.{name}"))
     assert result.attempted > 0

@@ -357,7 +357,7 @@ def date_rows(context: Context, declaration: DateTable, params: Params, stale: S
     start = max(first - steps[0], 0) if steps else 0
     panels = context.panels(PRICES, Excerpt(start))
     inputs = panels.inputs((*declaration.inputs, *declaration.optional))
-    series = _measured(declaration, params, inputs, first - start)
+    series = _measured(declaration, params, inputs, first - start, context.settings.run.threads)
     if first:
         before = context.read(declaration.name, series)
         series = {name: np.append(numbers(before[name])[:first], new) for name, new in series.items()}
@@ -370,13 +370,19 @@ def date_rows(context: Context, declaration: DateTable, params: Params, stale: S
     )
 
 
-def _measured(declaration: DateTable, params: Params, inputs: Inputs, first: int) -> dict[str, Array]:
+def _measured(
+    declaration: DateTable, params: Params, inputs: Inputs, first: int, threads: int
+) -> dict[str, Array]:
     """Series of a table of dates from the row `first` on, by stretches of sessions."""
     T, need = len(inputs.frame.sessions), declaration.history(params, inputs.max_gap)
     length = STRETCH * max(1, -(-2 * need // STRETCH))
-    found: dict[str, Array] = {}
-    for lo in range(first, T, length):
-        hi, start = min(lo + length, T), max(lo - need, 0)
-        for name, values in declaration.measure(inputs.sessions(start, hi), params).items():
-            found[name] = np.append(found.get(name, []), values[lo - start :])
-    return found
+
+    def stretch(lo: int) -> Mapping[str, Array]:
+        start = max(lo - need, 0)
+        made = declaration.measure(inputs.sessions(start, min(lo + length, T)), params)
+        return {name: values[lo - start :] for name, values in made.items()}
+
+    inputs.ready()
+    with ThreadPoolExecutor(threads) as pool:
+        found = list(pool.map(stretch, range(first, T, length)))
+    return {name: np.concatenate([made[name] for made in found]) for name in found[0]}

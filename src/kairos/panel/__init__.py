@@ -21,6 +21,7 @@ a session earlier is passed through `lag`.
 * `lag`, `last_valid`, `carry`, `returns`, `change`: the past of a column
 * `pick`, `place`: values by their flat cell
 * `in_force`, `take`: announcements that hold until the next one; `expanding_quantile`: of a series before t
+* `drift`, `approach`: weights that grow with their columns, and move towards targets
 * `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`, `inner`,
   `quantile_of`: the cross-section of a date
 """
@@ -54,16 +55,19 @@ from kairos.panel.lag import (
 )
 from kairos.panel.recursive import exponential, warmup
 from kairos.panel.rolling import Rolling
+from kairos.panel.weights import approach, drift
 
 __all__ = [
     "Array",
     "Mask",
     "Rolling",
+    "approach",
     "blend",
     "carry",
     "change",
     "clipped_z",
     "demean",
+    "drift",
     "expanding_quantile",
     "exponential",
     "group_mean",

@@ -7,7 +7,8 @@ and the part k+1.. of the block before (the *tail*, accumulated backwards, kept 
 with the pairwise formulas of Chan, Golub & LeVeque (1979) and Pébay (2008). Nothing is ever taken out of a
 sum, so nothing drifts, a past level leaves no trace, and the moments of a constant are exact.
 
-Cross-sectional kernels run over the columns in their order, and keep one sum per date.
+Cross-sectional kernels run over the columns in their order, and keep one sum per date. Kernels of weights go
+row by row, and read row-major panels.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ SUM, MEAN, VAR, STD = 0, 1, 2, 3
 SKEW, KURT = 0, 1
 COV, CORR, BETA, RESIDUAL_STD = 0, 1, 2, 3
 MIN, MAX, DRAWDOWN = 0, 1, 2
+
+ROUNDING = 1e-12
+"""Sums of weights that differ by less are equal."""
 
 kernel = njit(cache=True, nogil=True, error_model="numpy")
 
@@ -378,10 +382,10 @@ def last_valid(x: Array, within: int, out: Array, lo: int, hi: int) -> None:
 @kernel
 def carry(x: Array, lo: int, hi: int) -> None:
     """Fill what is missing in the columns lo to hi of a row-major panel with the row before, in place."""
-    for t in range(1, x.shape[0]):
+    for t in range(x.shape[0]):
         for j in range(lo, hi):
-            if math.isnan(x[t, j]):
-                x[t, j] = x[t - 1, j]
+            if not math.isfinite(x[t, j]):
+                x[t, j] = x[t - 1, j] if t > 0 else math.nan
 
 
 @kernel
@@ -457,6 +461,69 @@ def expanding_quantile(x: Array, level: float, min_obs: int, out: Array) -> None
                 i -= 1
             ordered[i] = x[t]
             n += 1
+
+
+# Weights of some columns ----------------------------------------------------------------------------------
+
+
+@kernel
+def drift(
+    x: Array,
+    first: int,
+    columns: npt.NDArray[np.int64],
+    weight: Array,
+    until: npt.NDArray[np.int64],
+    part: Array,
+    sums: Array,
+) -> None:
+    """Fill in weight · xₜ/x₀ for the rows of ``part``, with 0 the ``first`` row, and the sums of each row."""
+    for k in range(part.shape[0]):
+        t = first + k
+        total = kept = size = number = 0.0
+        for i in range(columns.size):
+            j = columns[i]
+            value = weight[j] * (x[t, j] / x[first, j])
+            total += value
+            if t < until[j]:
+                number += 1.0
+            else:
+                value = 0.0
+            part[k, i] = value
+            kept += value
+            size += abs(value)
+        sums[0, k], sums[1, k], sums[2, k], sums[3, k] = total, kept, size, number
+
+
+@kernel
+def approach(
+    weight: Array,
+    columns: npt.NDArray[np.int64],
+    target: Array,
+    most: Array,
+    movable: Mask,
+    spare: float,
+    step: Array,
+    left: Mask,
+) -> None:
+    """Move weights towards their targets, all rises together at most the falls and ``spare``."""
+    rise = fall = 0.0
+    for i in range(columns.size):
+        j = columns[i]
+        step[i] = min(max(target[i] - weight[j], -most[i]), most[i]) if movable[j] else 0.0
+        rise += max(step[i], 0.0)
+        fall -= min(step[i], 0.0)
+    share = 1.0
+    if spare + fall <= ROUNDING:
+        share = 0.0
+    elif rise - fall > spare + ROUNDING:
+        share = (spare + fall) / rise
+    for i in range(columns.size):
+        j = columns[i]
+        if step[i] > 0.0:
+            step[i] *= share
+        whole = step[i] == target[i] - weight[j]
+        weight[j] = target[i] if whole else weight[j] + step[i]
+        left[i] = not whole and (target[i] != 0.0 or weight[j] != 0.0)
 
 
 # Cross-section --------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def last_valid(x: Array, within: int) -> Array:
 
 
 def carry(x: Array) -> None:
-    """Fill every missing value with the last one before it, however old, in place.
+    """Fill every missing value with the last finite one before it, however old, in place.
 
     For the one consumer that reads row by row: x is row-major, unlike the other panels.
 

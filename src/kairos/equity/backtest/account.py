@@ -10,9 +10,7 @@ import numpy as np
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.market import Market
 from kairos.errors import WorkError
-
-ROUNDING = 1e-12
-"""Purchases above the free cash by less than this are rounding, not borrowing."""
+from kairos.panel import approach, drift
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -114,9 +112,9 @@ class Account:
         """Next row up to `to` on which a name of the open order has a price, or is given up."""
         if self.order is None:
             return to
-        some = self.market.priced[self.row + 1 : to + 1, self.order.names].any(axis=1)
-        first = self.row + 1 + int(some.argmax()) if some.any() else to
-        return min(first, max(self.order.expires, self.row + 1), to)
+        last = min(max(self.order.expires, self.row + 1), to)
+        tries = range(self.row + 1, last)
+        return next((row for row in tries if self.market.priced[row, self.order.names].any()), last)
 
     def _hold(self, to: int) -> None:
         """Drift from the present close to the close of row `to`.
@@ -125,26 +123,19 @@ class Account:
         paid out of cash day by day, and r_u = E_u / E_{u-1} - 1 with E = cash + Σ positions.
         """
         market, t, held = self.market, self.row, self.held
-        weight, rows = self.weight[held], slice(t + 1, to + 1)
-        value = market.value[t : to + 1, held]
-        position = weight * (value / value[0])
-        settled = market.settled[held]
-        exposed, invested = position, position.sum(axis=1)
-        net, names = invested, np.full(len(position), float(len(held)))
-        if (settled <= to).any():  # what is settled on the way is cash
-            alive = np.arange(t, to + 1)[:, None] < settled
-            exposed = np.where(alive, position, 0.0)
-            net, names = exposed.sum(axis=1), alive.sum(axis=1)
-            self.held = held[alive[-1]]
-        gross = net if (weight >= 0.0).all() else np.abs(exposed).sum(axis=1)
+        rows = slice(t + 1, to + 1)
+        position, sums = drift(market.value, range(t, to + 1), held, self.weight, market.settled)
+        invested, net, gross, names = sums  # what is settled on the way is cash: it counts in the first only
         equity = self._equity(t, invested, gross, gross - net)
         self.ret[rows] = equity[1:] / equity[:-1] - 1.0
         self.gross[rows], self.net[rows] = gross[1:] / equity[1:], net[1:] / equity[1:]
         self.names[rows] = names[1:]
         if self.keep_book:
-            shares = exposed[1:] / equity[1:, None]
+            shares = position[1:] / equity[1:, None]
             self.book.update((t + 1 + i, (held, share)) for i, share in enumerate(shares))
-        self.weight[held] = exposed[-1] / equity[-1]
+        self.weight[held] = position[-1] / equity[-1]
+        if names[-1] < len(held):
+            self.held = held[market.settled[held] > to]
         self.row = to
 
     def _equity(self, t: int, invested: Vector, gross: Vector, twice_short: Vector) -> Vector:
@@ -168,40 +159,33 @@ class Account:
         """Move towards the order's weights as far as prices and participation allow, and pay for it."""
         order, t = self.order, self.row
         assert order is not None  # noqa: S101 - the callers have looked
-        change = order.weight - self.weight[order.names]
         largest = self.costs.largest(order.adv, order.scale)
-        priced = self.market.priced[t, order.names]
-        step = np.where(priced, np.clip(change, -largest, largest), 0.0)
-        step = np.where(step > 0.0, step * self._affordable(order, step), step)
-        whole = step == change
-        self.weight[order.names] = np.where(whole, order.weight, self.weight[order.names] + step)
+        step, left = approach(
+            self.weight, order.names, order.weight, largest, self.market.priced[t], self._spare(order)
+        )
         cost = float(self.costs.trade(step, order.volatility, order.adv, order.scale).sum())
         self.cost[t] += cost
         self.turnover[t] += float(np.abs(step).sum())
         self.ret[t] = (1.0 + self.ret[t]) * (1.0 - cost) - 1.0
-        self.held = np.flatnonzero(self.weight)
+        self.held = np.flatnonzero(self.weight != 0.0)
         weight = self.weight[self.held]
         self.gross[t], self.net[t], self.names[t] = np.abs(weight).sum(), weight.sum(), len(weight)
         if self.keep_book:
             self.book[t] = (self.held, weight)
         if cost:  # it is paid out of cash, so the positions weigh more in what is left
             self.weight[self.held] = weight / (1.0 - cost)
-        self._leave_open(order, ~whole & ((order.weight != 0.0) | (self.weight[order.names] != 0.0)))
+        self._leave_open(order, left)
 
-    def _affordable(self, order: Order, step: Vector) -> float:
-        """Share of the purchases that sales and free cash pay for.
+    def _spare(self, order: Order) -> float:
+        """Cash that purchases may take on top of what sales bring, as a fraction of equity.
 
         A long-only book borrows no more than its order asks for: while sales wait for a price or for volume,
         purchases wait too. A book with shorts is financed by them and is not held back.
         """
-        bought, sold = step[step > 0.0].sum(), -step[step < 0.0].sum()
         weight = self.weight[self.held]
-        if bought == 0.0 or (order.weight < 0.0).any() or (weight < 0.0).any():
-            return 1.0
-        free = max(1.0 - weight.sum() - order.cash, 0.0)
-        if free + sold <= ROUNDING:
-            return 0.0
-        return float(min((free + sold) / bought, 1.0)) if bought - sold > free + ROUNDING else 1.0
+        if (order.weight < 0.0).any() or (weight < 0.0).any():
+            return np.inf
+        return max(1.0 - float(weight.sum()) - order.cash, 0.0)
 
     def _leave_open(self, order: Order, still: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
         """Go on with the names that are not done; one that has found no price by `expires` is given up.
@@ -212,12 +196,13 @@ class Account:
             waiting = still & ~self.market.priced[self.row, order.names]
             self.unpriced += int(waiting.sum())
             still = still & ~waiting
+        at = np.flatnonzero(still)
         self.order = replace(
             order,
-            names=order.names[still],
-            weight=order.weight[still],
-            adv=order.adv[still],
-            volatility=order.volatility[still],
+            names=order.names[at],
+            weight=order.weight[at],
+            adv=order.adv[at],
+            volatility=order.volatility[at],
         )
-        if not still.any():
+        if not len(at):
             self.order = None

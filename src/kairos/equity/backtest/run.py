@@ -21,7 +21,7 @@ from kairos.equity.columns import resolve, warnings_of
 from kairos.equity.context import PRICES, Context, open_store
 from kairos.equity.frame import SomeRows
 from kairos.errors import InputError
-from kairos.panel import last_valid
+from kairos.panel import carry
 from kairos.settings import Settings, Strategy
 from kairos.store import RESULT, Transaction
 from kairos.store.ledger import Run, new_run, record
@@ -130,7 +130,7 @@ def run_strategy(
             marketcap=marketcap.result() if marketcap else None,
             allowed=_allowed(context, strategy),
         )
-    simulation = simulate(market.result(), signals, strategy, first, last)
+        simulation = simulate(market.result(), signals, strategy, first, last)  # beta may still be read
     if simulation.first < 0:
         raise InputError(
             f"{strategy.name} on {column}: no decision between {frame.sessions[first]} "
@@ -158,9 +158,9 @@ def run_strategy(
 
 
 def _last_known(panel: SomeRows) -> SomeRows:
-    """What is missing on a decision, as the decisions before knew it: a name may outlive its data."""
-    values = np.asfortranarray(panel.values)
-    return replace(panel, values=last_valid(values, within=len(values)))
+    """Fill in what is missing as the decisions before knew it, in place: a name may outlive its data."""
+    carry(panel.values)
+    return panel
 
 
 def _period(context: Context, strategy: Strategy, column: str) -> tuple[int, int]:

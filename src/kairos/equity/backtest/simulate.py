@@ -220,8 +220,8 @@ def trailing(strategy: Strategy, past: Vector) -> float:
 
 def whole_sample(strategy: Strategy, returns: Vector) -> float:
     """Scale target / (√252 · std of the returns), at most `max_leverage`; 1 without a target or a spread."""
-    daily = float(returns.std(ddof=1)) if len(returns) > 1 else 0.0
-    if not strategy.target_vol or not daily > 0.0:
+    daily = float(returns.std(ddof=1)) if strategy.target_vol and len(returns) > 1 else 0.0
+    if not daily > 0.0:
         return 1.0
     scale = strategy.target_vol / (np.sqrt(SESSIONS_PER_YEAR) * daily)
     return float(min(scale, strategy.backtest.volatility.max_leverage))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -56,16 +56,25 @@ def decide(section: CrossSection, strategy: Strategy) -> Target:
     `bottom_n` short, with equal weights. A single side sums to 1; with both, each sums to one half, and
     nothing is held where one of them would be empty.
     """
-    keys: list[Any] = [-section.alpha]
-    if strategy.rank_by == "alpha_z":
-        keys.append(-alpha_z(section.alpha))
-    order = np.lexsort(keys) if len(keys) > 1 else np.argsort(keys[0], kind="stable")  # names ascend
-    n, both = len(order), strategy.top_n > 0 and strategy.bottom_n > 0
+    n, both = len(section.names), strategy.top_n > 0 and strategy.bottom_n > 0
     bottom = min(strategy.bottom_n, n // 2 if both else n)
     top = min(strategy.top_n, n - bottom)
     if both and not (top and bottom):
         top = bottom = 0
+    near = _extremes(section.alpha, top, bottom)
+    keys = [-section.alpha[near]]
+    if strategy.rank_by == "alpha_z":
+        keys.append(-alpha_z(section.alpha)[near])
+    names = section.names[near[np.lexsort(keys)]]  # stable, and names ascend
+    long, short = names[:top], names[len(names) - bottom :]
     side = 0.5 if both else 1.0
-    long, short = section.names[order[:top]], section.names[order[n - bottom :]]
     weight = np.concatenate([np.full(top, side / max(top, 1)), np.full(bottom, -side / max(bottom, 1))])
     return Target(np.concatenate([long, short]), weight)
+
+
+def _extremes(alpha: Vector, top: int, bottom: int) -> Index:
+    """Positions of the `top` largest and the `bottom` smallest values, and of all that equal one of them."""
+    n = len(alpha)
+    high = np.partition(alpha, n - top)[n - top] if top else np.inf
+    low = np.partition(alpha, bottom - 1)[bottom - 1] if bottom else -np.inf
+    return np.flatnonzero((alpha >= high) | (alpha <= low))
