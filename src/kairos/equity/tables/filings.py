@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import duckdb
@@ -19,6 +20,15 @@ STOCKS = ("equity", "assets", "debt", "tbvps", "currentratio")
 GROWING = ("netinc", "revenue", "fcf")
 PERIODS = 9
 """Fiscal quarters that a report is seen with: its own, and two years of earlier ones."""
+
+CANDIDATES = PERIODS + 4
+"""Periods that are looked at for them: some may not have been known yet."""
+
+REACH = 800
+"""Days that these periods lie back at most."""
+
+SPAN = 1 << 20
+"""More than there are days."""
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 Days = np.ndarray[Any, np.dtype[np.int64]]
@@ -65,69 +75,92 @@ def make(context: Context, p: FilingParams, _: Renewal) -> Iterator[pa.Table]:
             )
     with context.connect("sf1", "tickers", "listings") as con:
         register(con, context)
-        _versions(con, p)
-        reports = con.sql("SELECT * FROM report ORDER BY id").to_arrow_table()
-        known = con.sql("SELECT * FROM known ORDER BY id, reportperiod DESC").fetchnumpy()
-    seen = Seen.of(reports.num_rows, known, p)
+        reports, quarterly, trailing = _read(con, p)
+    seen = Seen.of(reports, quarterly, trailing, p)
     values = {**_trailing(seen), **_year_before(seen), **_spread(seen)}
-    yield pa.table({
-        **{name: reports[name] for name in ("ticker", "date", "first_listing", "last_listing", "datekey", "reportperiod", *STOCKS)},
-        **{name: pa.array(values.get(name, seen.quarter.get(name.removesuffix("_q"), [[]])[:, 0] if name.endswith("_q") else None), from_pandas=True)
-           for name in (c.name for c in COLUMNS[4 + len(STOCKS):])},
-    })  # fmt: skip
-
-
-def _versions(con: duckdb.DuckDBPyConnection, p: FilingParams) -> None:
-    """``report``: the reports in force, one for each company and usable session; ``known``: what each is seen with."""
-    former = company("s", "datekey")
-    fcf = "coalesce(fcf, ncfo + capex)"
-    flows = ", ".join(fcf + " AS fcf" if name == "fcf" else name for name in FLOWS)
-    latest = (
-        ""
-        if p.in_force == "datekey"
-        else "QUALIFY reportperiod >= max(reportperiod) OVER (PARTITION BY ticker, former ORDER BY datekey, reportperiod)"
+    values |= {f"{name}_q": seen.quarter[name][:, 0] for name in FLOWS}
+    kept = ("ticker", "date", "first_listing", "last_listing", "datekey", "reportperiod", *STOCKS)
+    computed = (c.name for c in COLUMNS[4 + len(STOCKS) :])
+    yield pa.table(
+        {
+            **{name: reports[name] for name in kept},
+            **{name: pa.array(values[name], from_pandas=True) for name in computed},
+        }
     )
+
+
+def _read(con: duckdb.DuckDBPyConnection, p: FilingParams) -> tuple[pa.Table, Versions, Versions]:
+    """The reports in force, one for each company and usable session, and all versions of all periods."""
+    former = company("s", "datekey")
+    flows = ", ".join("coalesce(fcf, ncfo + capex) AS fcf" if name == "fcf" else name for name in FLOWS)
     con.execute(
         f"""
         CREATE TEMP TABLE version AS
         SELECT s.ticker, s.dimension, s.datekey, s.reportperiod, s.lastupdated, {former} AS former, {acts(former)},
-               {", ".join(STOCKS)}, {flows}
-        FROM sf1 s LEFT JOIN companies c USING (ticker) WHERE s.dimension IN ($quarterly, $trailing);
+               {", ".join(STOCKS)}, {flows},
+               2 * (dense_rank() OVER (ORDER BY ticker) - 1) + {former}::INTEGER AS company
+        FROM sf1 s LEFT JOIN companies c USING (ticker) WHERE s.dimension IN ($quarterly, $trailing)
         """,
         {"quarterly": p.quarterly, "trailing": p.trailing},
     )
-    con.execute(
+    newest = "reportperiod >= max(reportperiod) OVER (PARTITION BY company ORDER BY datekey, reportperiod)"
+    latest = "" if p.in_force == "datekey" else f"QUALIFY {newest}"
+    reports = con.sql(
         f"""
-        CREATE TEMP TABLE report AS
-        SELECT row_number() OVER (ORDER BY ticker, date, former DESC) - 1 AS id, *
-        FROM (
-            SELECT v.*, d.date FROM (SELECT * FROM version WHERE dimension = $quarterly {latest}) v
-            ASOF JOIN session_dates d ON v.datekey < d.date
-            QUALIFY row_number() OVER (PARTITION BY v.ticker, former, d.date ORDER BY datekey DESC, reportperiod DESC, lastupdated DESC) = 1
-        )
+        SELECT v.*, d.date FROM (SELECT * FROM version WHERE dimension = $quarterly {latest}) v
+        ASOF JOIN session_dates d ON v.datekey < d.date
+        QUALIFY row_number() OVER (
+            PARTITION BY company, d.date ORDER BY datekey DESC, reportperiod DESC, lastupdated DESC) = 1
+        ORDER BY v.ticker, d.date, v.first_listing
         """,
-        {"quarterly": p.quarterly},
-    )
-    # the latest version of every period that was known on the day of filing
-    con.execute(
-        f"""
-        CREATE TEMP TABLE known AS
-        WITH newest AS (
-            SELECT r.id, v.reportperiod,
-                   arg_max(v, (v.datekey, v.lastupdated)) FILTER (v.dimension = $quarterly) AS q,
-                   arg_max(v, (v.datekey, v.lastupdated)) FILTER (v.dimension = $trailing) AS t
-            FROM report r JOIN version v ON v.ticker = r.ticker AND v.former = r.former
-                 AND v.datekey <= r.datekey AND v.reportperiod BETWEEN r.reportperiod - 800 AND r.reportperiod
-            GROUP BY ALL)
-        SELECT id, reportperiod, {_fields("q", ("assets", "equity", *FLOWS))}, {_fields("t", FLOWS)}
-        FROM newest WHERE q IS NOT NULL
-        """,
-        {"quarterly": p.quarterly, "trailing": p.trailing},
-    )
+        params={"quarterly": p.quarterly},
+    ).to_arrow_table()
+    order = "ORDER BY company, reportperiod, datekey, lastupdated"
+    versions = [
+        Versions.of(con.execute(f"SELECT * FROM version WHERE dimension = ? {order}", [dimension]).fetchnumpy())
+        for dimension in (p.quarterly, p.trailing)
+    ]
+    return reports, versions[0], versions[1]
 
 
-def _fields(row: str, names: tuple[str, ...]) -> str:
-    return ", ".join(f"{row}.{name} AS {row}_{name}" for name in names)
+@dataclass(frozen=True)
+class Versions:
+    """Versions of company reports, in the order of company, fiscal period and day of filing.
+
+    Attributes
+    ----------
+    period : (V,) int
+        Company and fiscal period, as one number.
+    filed : (V,) int
+        Day of filing.
+    values : dict of (V,)
+        Figures.
+    """
+
+    period: Days
+    filed: Days
+    values: Mapping[str, Floats]
+
+    @classmethod
+    def of(cls, rows: Mapping[str, Any]) -> Versions:
+        """From the columns of a query."""
+        values = {name: np.ma.filled(np.ma.asarray(rows[name], np.float64), np.nan) for name in ("assets", "equity", *FLOWS)}
+        period = rows["company"].astype(np.int64) * SPAN + _days(rows["reportperiod"])
+        return cls(period, _days(rows["datekey"]), values)
+
+    def known(self, period: Days, day: Days) -> Days:
+        """Position of the version of each period that was filed last up to a day, -1 where none was."""
+        ids = np.unique(self.period)
+        number = np.searchsorted(ids, self.period)
+        wanted = np.minimum(np.searchsorted(ids, period), max(len(ids) - 1, 0))
+        if not len(ids):
+            return np.full(period.shape, -1)
+        at = np.searchsorted(number * SPAN + self.filed, wanted * SPAN + day, side="right") - 1
+        return np.where((at >= 0) & (self.period[np.maximum(at, 0)] == period), at, -1)
+
+
+def _days(dates: Any) -> Days:
+    return np.asarray(dates).astype("datetime64[D]").astype(np.int64)
 
 
 class Seen:
@@ -137,28 +170,31 @@ class Seen:
         self.days, self.quarter, self.trailing = days, quarter, trailing
         gap = days[:, :-1] - days[:, 1:]
         self.next = (days[:, 1:] > 0) & (gap >= p.quarter[0]) & (gap <= p.quarter[1])
-        age = np.where(days > 0, np.abs(days[:, :1] - days - 365), 10_000)
-        nearest = age.argmin(axis=1)
-        since = days[:, 0] - days[np.arange(len(days)), nearest]
-        inside = (since >= p.year[0]) & (since <= p.year[1]) & (age[np.arange(len(days)), nearest] < 10_000)
-        self.year = np.where(inside, nearest, -1)
+        since = np.where(days > 0, days[:, :1] - days, 0)
+        year = (since >= p.year[0]) & (since <= p.year[1])
+        nearest = np.where(year, np.abs(since - 365), SPAN).argmin(axis=1)
+        self.year = np.where(year.any(axis=1), nearest, -1)
 
     @classmethod
-    def of(cls, reports: int, known: Mapping[str, Any], p: FilingParams) -> Seen:
-        """Spread the known periods of each report over columns, newest first."""
-        ids = np.asarray(known["id"], dtype=np.int64)
-        place = np.arange(len(ids)) - np.searchsorted(ids, ids)
-        keep = place < PERIODS
-        at = (ids[keep], place[keep])
+    def of(cls, reports: pa.Table, quarterly: Versions, trailing: Versions, p: FilingParams) -> Seen:
+        """Of the periods up to each report's own the ones that were known on its day of filing, newest first."""
+        company, day = reports["company"].to_numpy().astype(np.int64), _days(reports["datekey"])
+        own = company * SPAN + _days(reports["reportperiod"])
+        ids = np.unique(quarterly.period)
+        back = np.searchsorted(ids, own)[:, None] - np.arange(CANDIDATES)
+        period = ids[np.maximum(back, 0)]
+        at = quarterly.known(period, day[:, None])
+        at[(back < 0) | (period < own[:, None] - REACH)] = -1
+        order = np.argsort(at < 0, axis=1, kind="stable")[:, :PERIODS]  # the known ones move up
+        at, period = (np.take_along_axis(x, order, axis=1) for x in (at, period))
+        told = np.where(at >= 0, trailing.known(period, day[:, None]), -1)
+        days = np.where(at >= 0, period - company[:, None] * SPAN, 0)
 
-        def matrix(values: Any, fill: float) -> Floats:
-            room = np.full((reports, PERIODS), fill)
-            room[at] = np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)[keep]
-            return room
+        def taken(versions: Versions, name: str, rows: Days) -> Floats:
+            return np.where(rows >= 0, np.append(versions.values[name], np.nan)[rows], np.nan)
 
-        days = matrix(known["reportperiod"].astype("datetime64[D]").astype(np.int64), 0.0).astype(np.int64)
-        quarter = {name: matrix(known[f"q_{name}"], np.nan) for name in ("assets", "equity", *FLOWS)}
-        return cls(days, quarter, {name: matrix(known[f"t_{name}"], np.nan) for name in FLOWS}, p)
+        quarter = {name: taken(quarterly, name, at) for name in quarterly.values}
+        return cls(days, quarter, {name: taken(trailing, name, told) for name in FLOWS}, p)
 
     def four(self, values: Floats, k: int) -> Floats:
         """(F, 4) values of the k-th period and the three before it; NaN unless the periods are consecutive."""
