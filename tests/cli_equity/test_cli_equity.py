@@ -30,9 +30,9 @@ WRONG = {
         ["signals", "--alpha", "ret_21dd"],
         "has a column ret_21dd; did you mean ret_21d?",
     ),
-    "ambiguous column": (
-        ["backtest", "baseline", "--alpha", "dollar_volume"],
-        "write feat_adv.dollar_volume or feat_volume_volatility.dollar_volume",
+    "column of words": (
+        ["backtest", "baseline", "--alpha", "sector"],
+        "holds words",
     ),
     "target as a signal": (
         ["signals", "--alpha", "ret_5d_f"],

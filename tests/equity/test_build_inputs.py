@@ -87,7 +87,7 @@ def test_inputs_that_move_during_a_build_stop_it(market: Path, monkeypatch: pyte
     """Another run replaces the prices while the table is computed: it may not be published over them."""
     plain = feat_trend.compute
     late_row = (market / "vendor" / "SHARADAR_SEP.csv").read_text().split("\n")[5].split(",")
-    late_row[6] = str(float(late_row[6]) * 1.01)
+    late_row[5] = str(float(late_row[5]) * 1.01)
     late_row[-1] = "2026-01-02"
 
     def meanwhile(x, p):

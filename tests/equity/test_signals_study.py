@@ -294,7 +294,7 @@ def test_neutral_coefficients_equal_least_squares(
         ("ret_21d_f", "looks ahead"),
         ("label_5d_up", "looks ahead"),
         ("price_vs_sma_12", "did you mean price_vs_sma_21"),
-        ("dollar_volume", "write feat_adv.dollar_volume or feat_volume_volatility.dollar_volume"),
+        ("sector", "holds words"),
         ("feat_nothing.at_all", "no feature table"),
     ],
 )

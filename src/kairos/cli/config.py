@@ -1,6 +1,7 @@
 """``kairos config``: what the settings are and where each one comes from."""
 
 import json
+import re
 from collections import Counter
 from typing import Annotated, Any
 
@@ -62,13 +63,18 @@ def check(config: ConfigOption = None, overrides: SetOption = None, as_json: Jso
     console.say(f"The configuration is valid: {', '.join(counts) or 'all defaults'}.")
 
 
+def _key(name: str) -> str:
+    """Write a key as TOML, quoted where it must be."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+
+
 def _toml(value: Any) -> str:
     """Write a value as TOML."""
     if value is None:
         return '""'
     if isinstance(value, dict):
         return (
-            "{ " + ", ".join(f"{key} = {_toml(inside)}" for key, inside in value.items()) + " }"
+            "{ " + ", ".join(f"{_key(key)} = {_toml(inside)}" for key, inside in value.items()) + " }"
             if value
             else "{}"
         )

@@ -178,7 +178,7 @@ def _make(
             progress(declaration.name, step, len(plan))
             for name in pending.keys() & set(declaration.reads):
                 context.made[name] = pending.pop(name).result()
-            missing = declaration.lacks(lambda name: context.find(name) is not None)
+            missing = declaration.lacks(context.has)
             if missing:
                 report.not_built[declaration.name] = _missing(missing)
                 continue

@@ -107,13 +107,15 @@ class CompositeTable(FeatureTable):
         missing = super().lacks(exists)
         if missing or any(self._can(b, exists) for b in self.blends):
             return missing
-        return tuple(dict.fromkeys(t for leg in self._outside if not exists(t := leg.source.partition(".")[0])))
+        absent = (leg.source for leg in self._outside if not exists(leg.source))
+        tables = (source if exists(source.partition(".")[0]) else source.partition(".")[0] for source in absent)
+        return tuple(dict.fromkeys(tables))
 
     def _can(self, blend_: Blend, exists: Callable[[str], bool]) -> bool:
         by_name = {b.name: b for b in self.blends}
 
         def there(leg: Leg) -> bool:
-            return self._can(by_name[leg.composite], exists) if leg.composite else exists(leg.source.partition(".")[0])
+            return self._can(by_name[leg.composite], exists) if leg.composite else exists(leg.source)
 
         if blend_.weights_table and not exists(blend_.weights_table):
             return False
@@ -171,8 +173,8 @@ def _key(name: str) -> str:
 def _looked_up(settings: Settings, declared: Mapping[str, Declaration]) -> dict[str, Blend]:
     entries = {name: settings.equity.composite(name) for name in settings.equity.composites}
     columns = {
-        name: {c.name for c in table.columns(table.resolve(settings.equity.tables.get(name, {})))}
-        for name, table in declared.items()
+        name: {c.name for p in (table.resolve(settings.equity.tables.get(name, {})), table.params()) for c in table.columns(p)}
+        for name, table in declared.items()  # of a window that is set otherwise the usual column is missing, not unknown
         if isinstance(table, FeatureTable)
     }
     for entry in entries.values():

@@ -118,6 +118,12 @@ class Context:
             return self.made[name]
         return self.snapshot.tables.get(("main" if name in RAW else self.namespace, name))
 
+    def has(self, name: str) -> bool:
+        """Tell whether a table, or a column written ``table.column``, exists."""
+        table, _, column = name.partition(".")
+        found = self.find(table)
+        return found is not None and (not column or column in found.names)
+
     def table(self, name: str) -> Table:
         """The table; InputError names it and the command that makes it when it does not exist."""
         found = self.find(name)
@@ -161,7 +167,11 @@ class Context:
         cut = self._cut(table)
         wanted = list(dict.fromkeys([*columns, *([cut] if cut else [])]))
         chosen = None if tickers is None else pc.field("ticker").isin(list(tickers))
-        rows = pq.read_table(part.path, columns=wanted, read_dictionary=["ticker"], filters=chosen)
+        try:
+            rows = pq.read_table(part.path, columns=wanted, read_dictionary=["ticker"], filters=chosen)
+        except (pa.ArrowInvalid, OSError) as error:
+            check_parts([table])
+            raise InputError(f"table {table.name}: its part {part.path} is damaged: {error}") from error
         if cut and self.as_of is not None:
             rows = rows.filter(pc.less_equal(rows[cut], pa.scalar(self.as_of.item())))
         return rows.select(columns)
@@ -264,7 +274,7 @@ class Panels:
         )
 
     def get(self, name: str) -> np.ndarray[Any, Any] | None:
-        """The panel of ``"table.column"``, None when the table does not exist.
+        """The panel of ``"table.column"``, None when it does not exist.
 
         Feature tables share the rows of ``sep_base_academic`` and are placed by position. Of other tables:
 
@@ -275,7 +285,7 @@ class Panels:
         * ``tickers``: one value for each column (N,), of the row that counts.
         """
         if name not in self._loaded:
-            self._loaded[name] = self._load(name) if self.context.find(name.partition(".")[0]) else None
+            self._loaded[name] = self._load(name) if self.context.has(name) else None
         return self._loaded[name]
 
     def forget(self, wanted: Collection[str]) -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
 
-COMPUTING = ("kairos.equity", "kairos.panel")
+COMPUTING = ("kairos.equity", "kairos.evaluation", "kairos.panel")
 """Rooms whose code decides about values."""
 
 
@@ -116,7 +116,8 @@ class Declaration(ABC):
 
     def lacks(self, exists: Callable[[str], bool]) -> tuple[str, ...]:
         """Names of the tables without which this one can't be made."""
-        return tuple(name for name in self.requires if not exists(name))
+        tables = tuple(name for name in self.requires if not exists(name))
+        return tables or tuple(name for name in self.inputs if not exists(name))
 
     def in_sample(self, params: Any) -> str:
         """What the table knows of the future by design, for comparison only; empty when nothing."""

@@ -77,7 +77,8 @@ def matrix_query(context: Context, features: Sequence[FeatureTable], *, members:
     text = f"SELECT {', '.join(listed)} FROM {space}.{quote(PRICES)} b{joined}{where}"
     with context.connect(PRICES) as con:
         rows = con.sql(f"SELECT count(*) FROM {quote(PRICES)} b{where}").fetchall()[0][0]
-    return text, {"rows": rows, "owners": owners}
+    last = max((part.hi for part in base.parts if part.hi), default=None)
+    return text, {"rows": rows, "owners": owners, "last": last and last.isoformat()}
 
 
 def column_owners(context: Context, built: Sequence[tuple[FeatureTable, Table]]) -> dict[str, str]:

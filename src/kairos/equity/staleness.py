@@ -152,7 +152,7 @@ def _declared(
 ) -> tuple[TableStatus, frozenset[str]]:
     """State of a derived table, and its stale columns; `stale` are those of the tables before it."""
     table = context.find(declaration.name)
-    missing = declaration.lacks(lambda name: context.find(name) is not None)
+    missing = declaration.lacks(context.has)
     if table is None and missing:
         why = (f"{', '.join(missing)} missing",)
         return _state(declaration.name, None, "not built", why), frozenset()
@@ -175,7 +175,7 @@ def _state(name: str, table: Table | None, state: str, why: tuple[str, ...]) -> 
     if table is None:
         return TableStatus(name, None, None, None, state, why)
     highs = [part.hi for part in table.parts if part.hi is not None]
-    last = str(max(highs)) if highs else None
+    last = str(max(highs)) if highs else table.meta.get("last")
     rows = int(table.meta["rows"]) if table.sql else table.rows
     return TableStatus(name, rows, len(table.parts), last, state, why)
 

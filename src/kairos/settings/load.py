@@ -148,10 +148,11 @@ def _value(text: str, value: str) -> Any:
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys of values; an empty table counts as one."""
+    """Dotted keys of values; an empty table counts as one, and one whose keys are names of columns."""
     keys: list[str] = []
     for name, value in tree.items():
-        inside = _leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else []
+        opens = isinstance(value, Mapping) and not any("." in key for key in value)
+        inside = _leaves(value, f"{prefix}{name}.") if opens else []
         keys.extend(inside or [prefix + name])
     return keys
 

@@ -16,8 +16,10 @@ def query(context: Context, _: Params) -> tuple[str, Mapping[str, Any]]:
     listed = f"{quote(context.namespace)}.option_b"
     text = f"SELECT {columns(NAMES)} FROM main.sep_base SEMI JOIN {listed} USING (ticker)"
     with context.connect("sep_base", "option_b") as con:
-        rows = con.sql("SELECT count(*) FROM sep_base SEMI JOIN option_b USING (ticker)").fetchall()[0][0]
-    return text, {"rows": rows}
+        ((rows, last),) = con.sql(
+            "SELECT count(*), max(date)::VARCHAR FROM sep_base SEMI JOIN option_b USING (ticker)"
+        ).fetchall()
+    return text, {"rows": rows, "last": last}
 
 
 TABLE = AssembledTable(
