@@ -90,8 +90,8 @@ def _rows(parts: list[Part], filled: bool) -> pa.Table:
 def differences(before: pa.Table, after: pa.Table, key: tuple[str, ...], dated: tuple[str, str]) -> Since:
     """Compare two states of a small table, row by row; the dates as in `between`."""
     names = [name for name in after.column_names if name not in key]
-    both = before.append_column("_in", pa.array([True] * len(before))).join(
-        after.append_column("_in", pa.array([True] * len(after))),
+    both = before.append_column("_in", pa.array([True] * len(before), pa.bool_())).join(
+        after.append_column("_in", pa.array([True] * len(after), pa.bool_())),
         keys=list(key),
         join_type="full outer",
         left_suffix="_before",

@@ -234,7 +234,7 @@ class Panels:
         self.prices = prices
         self.excerpt = excerpt
         self._loaded: dict[str, np.ndarray[Any, Any] | None] = {}
-        self._in_force: dict[str, Ints] = {}
+        self._in_force: dict[str, tuple[Ints, Ints]] = {}
         self._selected: dict[bytes, list[tuple[Ints, Ints | None, int]]] = {}
 
     @cached_property
@@ -336,8 +336,8 @@ class Panels:
         if table.key == ("date",):
             return self._series(table, column)
         if "acts" in table.meta:
-            values = numbers(self.context.read(table.name, [column])[column])
-            return take(values, self._rows_in_force(table))
+            order, rows = self._rows_in_force(table)
+            return take(numbers(self.context.read(table.name, [column])[column])[order], rows)
         if table.name == "tickers":
             return self._attribute(column)
         panel = self.frame.empty()
@@ -362,26 +362,28 @@ class Panels:
             known = dict(con.sql(f"SELECT ticker, {quote(column)} FROM ({ONE_ROW})").fetchall())
         return np.array([known.get(ticker) for ticker in self.frame.tickers.tolist()], dtype=object)
 
-    def _rows_in_force(self, table: Table) -> Ints:
-        """(T, N) row of the table that is in force after the close of each session, -1 where none is."""
+    def _rows_in_force(self, table: Table) -> tuple[Ints, Ints]:
+        """Order of the table's rows by ticker and date, and (T, N) the row of that order that is in force, or -1."""
         if table.name not in self._in_force:
             rules = table.meta["acts"]
             rows = self.context.read(
                 table.name, ["ticker", "date", rules["dated"], "first_listing", "last_listing"]
             )
             names, code = encode(rows["ticker"])
-            frame, order = self.frame, np.argsort(names)
-            known = np.searchsorted(names[order], frame.tickers)
-            known[known == len(names)] = 0
-            code_of = np.where(names[order][known] == frame.tickers, order[known], len(names))
-            begin = np.searchsorted(np.argsort(order)[code], np.argsort(order))  # rows ascend by ticker
-            end = np.searchsorted(np.argsort(order)[code], np.argsort(order), side="right")
-            self._in_force[table.name] = in_force(
+            frame, ranks = self.frame, np.argsort(np.argsort(names))
+            names, code, since = np.sort(names), ranks[code], dates(rows["date"])
+            first, last = (numbers(rows[name]) for name in ("first_listing", "last_listing"))
+            order = np.lexsort((first, since, code))
+            known = np.minimum(np.searchsorted(names, frame.tickers), max(len(names) - 1, 0))
+            there = names[known] == frame.tickers if len(names) else np.zeros(len(frame.tickers), np.bool_)
+            begin = np.searchsorted(code[order], known)
+            end = np.where(there, np.searchsorted(code[order], known, side="right"), begin)
+            self._in_force[table.name] = order, in_force(
                 days=frame.sessions,
-                columns=(np.append(begin, 0)[code_of], np.append(end, 0)[code_of], frame.listing),
-                since=dates(rows["date"]),
-                acts=(numbers(rows["first_listing"]), numbers(rows["last_listing"])),
-                dated=dates(rows[rules["dated"]]),
+                columns=(begin, end, frame.listing),
+                since=since[order],
+                acts=(first[order], last[order]),
+                dated=dates(rows[rules["dated"]])[order],
                 max_age=int(rules["max_age"]),
             )
         return self._in_force[table.name]
@@ -412,7 +414,8 @@ class Panels:
         for part in table.parts:
             if not len(sessions) or (part.hi is not None and part.hi < sessions[0].item()):
                 continue
-            read = self.context.part(table, part, list(dict.fromkeys((*table.key, *extra, column))))
+            needed = list(dict.fromkeys((*table.key, *extra, column)))
+            read = self.context.part(table, part, needed, self.excerpt.tickers)
             kept = read if wanted is None else read.filter(pc.is_in(read["date"], value_set=wanted))
             names, code = encode(kept["ticker"])
             events = "events" in table.meta

@@ -282,8 +282,13 @@ def code_fingerprint(function: Callable[..., Any]) -> str:
 
     Comments and docstrings don't count.
     """
+    return _module_fingerprint(function.__module__)
+
+
+@cache
+def _module_fingerprint(module: str) -> str:
     digest = hashlib.blake2b(digest_size=8)
-    for path in _reached(function.__module__):
+    for path in _reached(module):
         digest.update(_file_fingerprint(path).encode())
     return digest.hexdigest()
 

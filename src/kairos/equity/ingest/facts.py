@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from kairos.equity.vendor import Need
 from kairos.store import sql
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import duckdb
 
     from kairos.equity.ingest.merge import Merged
@@ -21,87 +25,148 @@ JUMP = 0.18
 MARGIN = 0.03
 """By how much the adjusted price must jump more than the price as traded to be called inconsistent."""
 
+NEIGHBOURS = 30
+"""Calendar days within which two prices of a ticker are compared."""
+
+DIFFERENT = "closeunadj differs from close"
+ADJUSTED_IN_PART = "close jumps where closeunadj does not, adjusted in part?"
+NOT_ADJUSTED = "close falls or rises by a split of the table actions, history not adjusted?"
+
 _NAMED = 5
 
 
-def warnings(con: duckdb.DuckDBPyConnection, merged: Merged, actions: str | None) -> dict[str, int]:
-    """Count what is doubtful in a table.
+@dataclass(frozen=True)
+class Facts:
+    """What is doubtful in a table, and what a later load must know to count on from here.
+
+    Attributes
+    ----------
+    warnings : dict
+        Sentence → number of rows (of tickers or columns, where it names them); zero counts are left out.
+    counted : dict
+        Counts of all rows, and the tickers found by each comparison of neighbouring prices.
+    """
+
+    warnings: dict[str, int]
+    counted: dict[str, Any]
+
+
+def facts_of(con: duckdb.DuckDBPyConnection, merged: Merged, actions: Merged | None, has_actions: str | None) -> Facts:
+    """Count what is doubtful in a table. Where rows were only added, what was counted before is added to.
 
     Parameters
     ----------
     merged
         The table.
     actions
+        The corporate actions, if they are loaded too.
+    has_actions
         DuckDB relation of the corporate actions, when there is one: prices are compared with its splits.
-
-    Returns
-    -------
-    dict
-        Sentence → number of rows (of tickers or columns, where it names them); zero counts are left out.
     """
+    before = merged.stored.meta.get("counted") if merged.stored and not merged.changed else None
+    grows = before is not None and (actions is None or not actions.changed)
+    counts = _counts(con, merged, merged.winners if grows else merged.view)
+    if grows:
+        assert before is not None
+        counts = {text: count + before["rows"].get(text, 0) for text, count in counts.items()}
+    found = _sentences(merged, counts)
+    tickers: dict[str, list[str]] = {}
+    if merged.table.name == "sep":
+        since = _since(con, merged, actions) if grows else None
+        tickers[ADJUSTED_IN_PART] = _tickers(con, _stale_adjustment(merged, since))
+        if has_actions:
+            tickers[NOT_ADJUSTED] = _tickers(con, _missed_split(merged, has_actions, since))
+        if grows and before is not None:
+            old = before["tickers"]
+            tickers = {text: sorted({*names, *old.get(text, [])}) for text, names in tickers.items()}
+        found |= {f"{text} ({_named(names)})": len(names) for text, names in tickers.items() if names}
+    return Facts(found, {"rows": counts, "tickers": tickers})
+
+
+def _counts(con: duckdb.DuckDBPyConnection, merged: Merged, relation: str) -> dict[str, int]:
     table = merged.table
-    used = [column.name for column in table.columns if column.need in (Need.USED, Need.REQUIRED)]
     counts = {notice.text: f"count(*) FILTER ({notice.doubtful})" for notice in table.notices}
+    counts |= {name: f"count({sql.quote(name)})" for name in _used(merged)}
+    counts["rows"] = "count(*)"
     if table.name == "sep":
-        equal = "count(*) FILTER (closeunadj IS DISTINCT FROM close AND closeunadj IS NOT NULL)"
-        counts["closeunadj always equals close: prices as traded and splits are unknown"] = (
-            f"if(count(closeunadj) > 0 AND {equal} = 0, count(*), 0)"
-        )
-        counts["closeunadj is empty"] = "count(*) - count(closeunadj)"
-    counts |= {name: f"count({sql.quote(name)})" for name in used}
-    row = con.execute(f"SELECT {', '.join(counts.values())} FROM {merged.view}").fetchall()[0]
-    values = dict(zip(counts, row, strict=True))
-    found = {text: count for text, count in values.items() if count and text not in used}
-    if empty := [name for name in used if not values[name]]:
+        counts[DIFFERENT] = "count(*) FILTER (closeunadj IS DISTINCT FROM close AND closeunadj IS NOT NULL)"
+    row = con.execute(f"SELECT {', '.join(counts.values())} FROM {relation}").fetchall()[0]
+    return dict(zip(counts, row, strict=True))
+
+
+def _used(merged: Merged) -> list[str]:
+    return [column.name for column in merged.table.columns if column.need in (Need.USED, Need.REQUIRED)]
+
+
+def _sentences(merged: Merged, counts: Mapping[str, int]) -> dict[str, int]:
+    """The warnings that follow from counts of rows."""
+    found = {notice.text: counts[notice.text] for notice in merged.table.notices if counts[notice.text]}
+    if merged.table.name == "sep":
+        known = counts["closeunadj"]
+        if known and not counts[DIFFERENT]:
+            found["closeunadj always equals close: prices as traded and splits are unknown"] = counts["rows"]
+        if known < counts["rows"]:
+            found["closeunadj is empty"] = counts["rows"] - known
+    if empty := [name for name in _used(merged) if not counts[name]]:
         found[f"columns without any value: {', '.join(empty)}"] = len(empty)
-    if table.name == "sep":
-        found |= _stale_adjustment(con, merged)
-        if actions:
-            found |= _missed_split(con, merged, actions)
     return found
 
 
-def _stale_adjustment(con: duckdb.DuckDBPyConnection, merged: Merged) -> dict[str, int]:
-    """Find tickers whose history is adjusted for a split only in part.
+def _since(con: duckdb.DuckDBPyConnection, merged: Merged, actions: Merged | None) -> dt.date:
+    """First date of which a price or an action is new."""
+    dates = [
+        con.execute(f"SELECT min(date) FROM {one.winners}").fetchall()[0][0]
+        for one in (merged, actions)
+        if one is not None
+    ]
+    return min((day for day in dates if day is not None), default=dt.date.max)
+
+
+def _stale_adjustment(merged: Merged, since: dt.date | None) -> str:
+    """Query of tickers whose history is adjusted for a split only in part.
 
     The split factor k = close / closeunadj changes on the day of a split, when closeunadj jumps and close
     does not. Where k changes and close makes the larger jump, the rows before and after carry different
     adjustments: the vendor's re-adjusted history was loaded in part.
     """
-    return _named(
-        con,
-        "close jumps where closeunadj does not, adjusted in part?",
-        f"SELECT ticker FROM ({_moves(merged)}) "
-        f"WHERE abs(jump - traded) > {SPLIT} AND abs(jump) > abs(traded) + {MARGIN}",
+    return (
+        f"SELECT ticker FROM ({_moves(merged, since)}) "
+        f"WHERE abs(jump - traded) > {SPLIT} AND abs(jump) > abs(traded) + {MARGIN}"
     )
 
 
-def _missed_split(con: duckdb.DuckDBPyConnection, merged: Merged, actions: str) -> dict[str, int]:
-    """Find tickers that split, while the prices before are not adjusted for it.
+def _missed_split(merged: Merged, actions: str, since: dt.date | None) -> str:
+    """Query of tickers that split, while the prices before are not adjusted for it.
 
     On the first session of a split of ratio q the price as traded moves by 1/q. Where close moves like it,
     and the split factor stays as it was, the new prices were appended to a history of before the split.
     """
-    splits = f"SELECT ticker, date, ln(value) AS q FROM {actions} WHERE action = 'split' AND value > 0"
-    return _named(
-        con,
-        "close falls or rises by a split of the table actions, history not adjusted?",
-        f"SELECT moved.ticker FROM ({splits}) AS split ASOF JOIN "
-        f"({_moves(merged)}) AS moved ON split.ticker = moved.ticker AND split.date <= moved.date "
-        f"WHERE abs(q) > {JUMP} AND abs(jump + q) < abs(q) / 2 AND coalesce(abs(jump - traded), 0) < {SPLIT}",
-    )
-
-
-def _moves(merged: Merged) -> str:
-    """Write the query of the log changes of close and closeunadj from one row of a ticker to the next."""
+    recent = f" AND date >= DATE '{since}' - {NEIGHBOURS}" if since else ""
+    splits = f"SELECT ticker, date, ln(value) AS q FROM {actions} WHERE action = 'split' AND value > 0{recent}"
     return (
-        "SELECT ticker, date, ln(close / lag(close) OVER w) AS jump, "
-        "ln(closeunadj / lag(closeunadj) OVER w) AS traded "
-        f"FROM {merged.view} WINDOW w AS (PARTITION BY ticker ORDER BY date)"
+        f"SELECT moved.ticker FROM ({splits}) AS split ASOF JOIN "
+        f"({_moves(merged, since)}) AS moved ON split.ticker = moved.ticker AND split.date <= moved.date "
+        f"WHERE moved.date - split.date <= {NEIGHBOURS} AND abs(q) > {JUMP} AND abs(jump + q) < abs(q) / 2 "
+        f"AND coalesce(abs(jump - traded), 0) < {SPLIT}"
     )
 
 
-def _named(con: duckdb.DuckDBPyConnection, text: str, query: str) -> dict[str, int]:
-    tickers = con.execute(f"SELECT DISTINCT ticker FROM ({query}) ORDER BY ticker").fetchall()
-    names = ", ".join(name for (name,) in tickers[:_NAMED]) + (" …" if len(tickers) > _NAMED else "")
-    return {f"{text} ({names})": len(tickers)} if tickers else {}
+def _moves(merged: Merged, since: dt.date | None) -> str:
+    """Query of the log changes of close and closeunadj from one row of a ticker to the next one.
+
+    Rows further apart say nothing. With `since` the rows from some days before it on.
+    """
+    near = f" WHERE date >= DATE '{since}' - {3 * NEIGHBOURS}" if since else ""
+    return (
+        "SELECT * FROM (SELECT ticker, date, ln(close / lag(close) OVER w) AS jump, "
+        "ln(closeunadj / lag(closeunadj) OVER w) AS traded, date - lag(date) OVER w AS apart "
+        f"FROM {merged.view}{near} WINDOW w AS (PARTITION BY ticker ORDER BY date)) WHERE apart <= {NEIGHBOURS}"
+    )
+
+
+def _tickers(con: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    return [name for (name,) in con.execute(f"SELECT DISTINCT ticker FROM ({query}) ORDER BY ticker").fetchall()]
+
+
+def _named(tickers: list[str]) -> str:
+    return ", ".join(tickers[:_NAMED]) + (" …" if len(tickers) > _NAMED else "")

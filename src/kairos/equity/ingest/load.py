@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kairos.equity.ingest import rejects
-from kairos.equity.ingest.facts import warnings
+from kairos.equity.ingest.facts import facts_of
 from kairos.equity import changes
 from kairos.equity.ingest.merge import Merged, merge, parts, since
 from kairos.equity.ingest.report import IngestReport, TableReport
@@ -154,17 +154,18 @@ def _stored(base: Snapshot, name: str) -> Table | None:
     return base.table(name) if base.has(name) else None
 
 
-def _actions(base: Snapshot, merged: Sequence[Merged]) -> str | None:
-    """Give the relation of the corporate actions: as they will be, or as they are stored."""
-    loaded = next((one.view for one in merged if one.table.name == "actions"), None)
-    return loaded or ("main.actions" if base.has("actions") else None)
+def _actions(base: Snapshot, merged: Sequence[Merged]) -> tuple[Merged | None, str | None]:
+    """Give the corporate actions as they are loaded, and their relation: as they will be, or as they are stored."""
+    loaded = next((one for one in merged if one.table.name == "actions"), None)
+    stored = "main.actions" if base.has("actions") else None
+    return loaded, loaded.view if loaded else stored
 
 
 def _put(
     con: duckdb.DuckDBPyConnection,
     tx: Transaction,
     merged: Merged,
-    actions: str | None,
+    actions: tuple[Merged | None, str | None],
     staged: Staged,
     repeats: Repeats,
     rejected: dict[str, int],
@@ -174,10 +175,11 @@ def _put(
     result = merged.stored
     found = dict(result.meta.get("warnings", {})) if result else {}
     if merged.differs or result is None:
-        found = warnings(con, merged, actions)
+        facts = facts_of(con, merged, *actions)
+        found = facts.warnings
         name = GOLDEN.get(table.name, table.name)
         history = changes.log(merged.stored, since(con, merged) if merged.stored else {})
-        meta = {"warnings": found, "changes": history}
+        meta = {"warnings": found, "counted": facts.counted, "changes": history}
         result = tx.put(name, parts(con, merged), key=table.key, meta=meta)
         if name != table.name:
             tx.name(table.name, result)

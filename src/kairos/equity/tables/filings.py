@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +14,9 @@ import pyarrow as pa
 from kairos.equity.companies import acts, company, register
 from kairos.equity.context import Context
 from kairos.equity.declare import BaseTable, Column, Params, Renewal
+from kairos.equity.splice import first_session, spliced
 from kairos.errors import InputError
+from kairos.store import Part
 
 FLOWS = ("netinc", "ncfo", "revenue", "gp", "ebit", "ebitda", "fcf")
 STOCKS = ("equity", "assets", "debt", "tbvps", "currentratio")
@@ -65,8 +68,12 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def make(context: Context, p: FilingParams, _: Renewal) -> Iterator[pa.Table]:
-    """Reports in force, with what was known of earlier quarters on the day of filing."""
+def make(context: Context, p: FilingParams, renewal: Renewal) -> Iterator[pa.Table | Part]:
+    """Reports in force, with what was known of earlier quarters on the day of filing.
+
+    A change in a report reaches the rows after its filing only, so the earlier ones are taken over.
+    """
+    row = first_session(context, renewal)
     for dimension in (p.quarterly, p.trailing):
         if not dimension.startswith("AR"):
             raise InputError(
@@ -75,22 +82,29 @@ def make(context: Context, p: FilingParams, _: Renewal) -> Iterator[pa.Table]:
             )
     with context.connect("sf1", "tickers", "listings") as con:
         register(con, context)
-        reports, quarterly, trailing = _read(con, p)
+        reports, quarterly, trailing = _read(con, p, context.sessions[row].item(), context.sessions[max(row - 1, 0)].item() if row else None)
     seen = Seen.of(reports, quarterly, trailing, p)
     values = {**_trailing(seen), **_year_before(seen), **_spread(seen)}
     values |= {f"{name}_q": seen.quarter[name][:, 0] for name in FLOWS}
     kept = ("ticker", "date", "first_listing", "last_listing", "datekey", "reportperiod", *STOCKS)
     computed = (c.name for c in COLUMNS[4 + len(STOCKS) :])
-    yield pa.table(
+    rows = pa.table(
         {
             **{name: reports[name] for name in kept},
             **{name: pa.array(values[name], from_pandas=True) for name in computed},
         }
     )
+    yield from spliced(context, renewal, rows, row, TABLE.key)
 
 
-def _read(con: duckdb.DuckDBPyConnection, p: FilingParams) -> tuple[pa.Table, Versions, Versions]:
-    """The reports in force, one for each company and usable session, and all versions of all periods."""
+def _read(
+    con: duckdb.DuckDBPyConnection, p: FilingParams, since: dt.date, filed: dt.date | None
+) -> tuple[pa.Table, Versions, Versions]:
+    """The reports in force, one for each company and usable session from `since` on, and all versions of all periods.
+
+    With `filed` of companies that filed from that day on only: no other one can have such a session.
+    """
+    some = f"AND s.ticker IN (SELECT ticker FROM sf1 WHERE datekey >= DATE '{filed}')" if filed else ""
     former = company("s", "datekey")
     flows = ", ".join("coalesce(fcf, ncfo + capex) AS fcf" if name == "fcf" else name for name in FLOWS)
     con.execute(
@@ -99,7 +113,7 @@ def _read(con: duckdb.DuckDBPyConnection, p: FilingParams) -> tuple[pa.Table, Ve
         SELECT s.ticker, s.dimension, s.datekey, s.reportperiod, s.lastupdated, {former} AS former, {acts(former)},
                {", ".join(STOCKS)}, {flows},
                2 * (dense_rank() OVER (ORDER BY ticker) - 1) + {former}::INTEGER AS company
-        FROM sf1 s LEFT JOIN companies c USING (ticker) WHERE s.dimension IN ($quarterly, $trailing)
+        FROM sf1 s LEFT JOIN companies c USING (ticker) WHERE s.dimension IN ($quarterly, $trailing) {some}
         """,
         {"quarterly": p.quarterly, "trailing": p.trailing},
     )
@@ -111,9 +125,10 @@ def _read(con: duckdb.DuckDBPyConnection, p: FilingParams) -> tuple[pa.Table, Ve
         ASOF JOIN session_dates d ON v.datekey < d.date
         QUALIFY row_number() OVER (
             PARTITION BY company, d.date ORDER BY datekey DESC, reportperiod DESC, lastupdated DESC) = 1
+            AND d.date >= $since
         ORDER BY v.ticker, d.date, v.first_listing
         """,
-        params={"quarterly": p.quarterly},
+        params={"quarterly": p.quarterly, "since": since},
     ).to_arrow_table()
     order = "ORDER BY company, reportperiod, datekey, lastupdated"
     versions = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Literal
 
@@ -10,6 +11,12 @@ import pyarrow as pa
 from kairos.equity.companies import acts, company, register
 from kairos.equity.context import Context
 from kairos.equity.declare import BaseTable, Column, Params, Renewal
+from kairos.equity.splice import first_session, spliced
+from kairos.store import Part
+
+
+REACH = 300
+"""Days before the last day of filing in which three quarters end: the filers of two earlier ones decide, too."""
 
 
 class HoldingParams(Params):
@@ -41,8 +48,14 @@ COLUMNS = (
 )
 
 
-def make(context: Context, p: HoldingParams, _: Renewal) -> Iterator[pa.Table]:
-    """Holdings of each company and quarter beside those of the quarter before."""
+def make(context: Context, p: HoldingParams, renewal: Renewal) -> Iterator[pa.Table | Part]:
+    """Holdings of each company and quarter beside those of the quarter before.
+
+    A change in a quarter reaches the rows after it only, so the earlier ones are taken over.
+    """
+    row = first_session(context, renewal)
+    since = context.sessions[row].item()
+    quarters = since - dt.timedelta(days=p.delay + REACH) if row else dt.date.min
     former = company("s", "calendardate")
     basis = "1.0" if p.units == "adjusted" else "(now.factor / earlier.factor)"
     with context.connect("sf3", "sep_base", "tickers", "listings") as con:
@@ -52,21 +65,21 @@ def make(context: Context, p: HoldingParams, _: Renewal) -> Iterator[pa.Table]:
             CREATE TEMP TABLE quarter AS
             SELECT s.ticker, s.calendardate AS quarter, {former} AS former, {acts(former)},
                    sum(value) AS inst_value, sum(units) AS inst_shares, count(DISTINCT investorname)::DOUBLE AS inst_num
-            FROM sf3 s LEFT JOIN companies c USING (ticker) WHERE s.securitytype = $security GROUP BY ALL
+            FROM sf3 s LEFT JOIN companies c USING (ticker)
+            WHERE s.securitytype = $security AND s.calendardate >= $quarters GROUP BY ALL
             """,
-            {"security": p.security},
+            {"security": p.security, "quarters": quarters},
         )
         con.execute(
             """
             CREATE TEMP TABLE filers AS
+            WITH everybody AS (
+                SELECT calendardate AS quarter, count(DISTINCT investorname) AS filers FROM sf3
+                WHERE securitytype = $security AND calendardate >= $quarters GROUP BY ALL)
             SELECT n.quarter, coalesce(n.filers < $filers * before.filers, FALSE) AS partial
-            FROM (SELECT calendardate AS quarter, count(DISTINCT investorname) AS filers FROM sf3
-                  WHERE securitytype = $security GROUP BY ALL) n
-            LEFT JOIN (SELECT calendardate AS quarter, count(DISTINCT investorname) AS filers FROM sf3
-                  WHERE securitytype = $security GROUP BY ALL) before
-            ON before.quarter = last_day(n.quarter - INTERVAL 3 MONTH)
+            FROM everybody n LEFT JOIN everybody before ON before.quarter = last_day(n.quarter - INTERVAL 3 MONTH)
             """,
-            {"security": p.security, "filers": p.filers},
+            {"security": p.security, "filers": p.filers, "quarters": quarters},
         )
         con.execute(
             f"""
@@ -79,7 +92,7 @@ def make(context: Context, p: HoldingParams, _: Renewal) -> Iterator[pa.Table]:
             """,
             {"gap": context.settings.equity.listing.max_gap},
         )
-        yield con.sql(
+        rows = con.sql(
             f"""
             WITH complete AS (SELECT q.* FROM quarter q JOIN filers f USING (quarter) WHERE NOT f.partial)
             SELECT q.ticker, u.date, q.first_listing, q.last_listing, q.quarter,
@@ -92,11 +105,13 @@ def make(context: Context, p: HoldingParams, _: Renewal) -> Iterator[pa.Table]:
             LEFT JOIN complete b ON (b.ticker, b.former, b.quarter) = (n.ticker, n.former, last_day(n.quarter - INTERVAL 3 MONTH))
             LEFT JOIN basis now ON (now.ticker, now.former, now.quarter) = (n.ticker, n.former, n.quarter)
             LEFT JOIN basis earlier ON (earlier.ticker, earlier.former, earlier.quarter) = (b.ticker, b.former, b.quarter)
+            WHERE u.date >= $since
             QUALIFY row_number() OVER (PARTITION BY q.ticker, q.former, u.date ORDER BY q.quarter DESC) = 1
             ORDER BY q.ticker, u.date, q.first_listing
             """,
-            params={"delay": p.delay},
+            params={"delay": p.delay, "since": since},
         ).to_arrow_table()
+    yield from spliced(context, renewal, rows, row, TABLE.key)
 
 
 TABLE = BaseTable(

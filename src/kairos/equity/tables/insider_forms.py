@@ -9,6 +9,8 @@ import pyarrow as pa
 from kairos.equity.companies import acts, company, register
 from kairos.equity.context import Context
 from kairos.equity.declare import BaseTable, Column, Params, Renewal
+from kairos.equity.splice import first_session, spliced
+from kairos.store import Part
 
 
 class FormParams(Params):
@@ -28,27 +30,31 @@ COLUMNS = (
 )
 
 
-def make(context: Context, p: FormParams, _: Renewal) -> Iterator[pa.Table]:
+def make(context: Context, p: FormParams, renewal: Renewal) -> Iterator[pa.Table | Part]:
     """Sums over the forms of each company and session; forms filed before the first session are left out."""
+    row = first_session(context, renewal)
+    since, filed = (context.sessions[max(i, 0)].item() for i in (row, row - 1))
     former = company("s", "filingdate")
     with context.connect("sf2", "tickers", "listings") as con:
         register(con, context)
-        yield con.sql(
+        rows = con.sql(
             f"""
             WITH form AS (
                 SELECT s.ticker, s.filingdate, {acts(former)}, list_contains($bought, s.transactioncode) AS bought,
                        abs(coalesce(transactionvalue, transactionshares * transactionpricepershare, 0)) AS worth
                 FROM sf2 s LEFT JOIN companies c USING (ticker)
-                WHERE list_contains($bought, s.transactioncode) OR list_contains($sold, s.transactioncode))
+                WHERE s.filingdate >= $filed
+                  AND (list_contains($bought, s.transactioncode) OR list_contains($sold, s.transactioncode)))
             SELECT f.ticker, d.date, f.first_listing, f.last_listing,
                    coalesce(sum(worth) FILTER (bought), 0.0) AS buy_value, coalesce(sum(worth) FILTER (NOT bought), 0.0) AS sell_value,
                    (count(*) FILTER (bought))::DOUBLE AS buy_count, (count(*) FILTER (NOT bought))::DOUBLE AS sell_count
             FROM form f ASOF JOIN session_dates d ON f.filingdate < d.date
-            WHERE f.filingdate >= (SELECT min(date) FROM session_dates)
+            WHERE d.date >= $since
             GROUP BY ALL ORDER BY f.ticker, d.date, f.first_listing
             """,
-            params={"bought": list(p.bought), "sold": list(p.sold)},
+            params={"bought": list(p.bought), "sold": list(p.sold), "since": since, "filed": filed},
         ).to_arrow_table()
+    yield from spliced(context, renewal, rows, row, TABLE.key)
 
 
 TABLE = BaseTable(

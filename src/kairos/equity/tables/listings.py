@@ -92,17 +92,16 @@ def make(context: Context, p: ListingParams, _: Renewal) -> Iterator[pa.Table]:
 def _cut(exists: Mask, T: int, gap: int, ends: Ends, cutting: list[int]) -> tuple[Ints, Ints, Ints]:
     """Ticker, first and last session of every listing, in the order of (ticker, session)."""
     price = np.flatnonzero(exists)  # ticker · T + session, ascending
-    code, session = np.divmod(price, T)
-    starts = np.ones(len(price), dtype=np.bool_)
-    starts[1:] = (code[1:] != code[:-1]) | (session[1:] - session[:-1] > gap)
+    first = np.unique(np.searchsorted(price, np.arange(len(exists) // T) * T))
+    late = np.flatnonzero(np.diff(price) > gap) + 1
     cut = np.isin(ends.word, cutting)
     before = np.searchsorted(price, ends.code[cut] * T + ends.session[cut], side="right") - 1
-    held = (before >= 0) & (code[before] == ends.code[cut])
+    held = (before >= 0) & (price[before] // T == ends.code[cut])
     after = before[held] + 1  # the first price behind the action, if the ticker has one, is another listing
-    starts[after[after < len(price)]] = True
-    at = np.flatnonzero(starts)
+    at = np.unique(np.concatenate([first, late, after]))
+    at = at[at < len(price)]
     until = np.append(at[1:], len(price)) - 1
-    return code[at], session[at], session[until]
+    return price[at] // T, price[at] % T, price[until] % T
 
 
 def _prices(context: Context, sessions: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], Any]:

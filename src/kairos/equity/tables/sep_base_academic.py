@@ -131,9 +131,10 @@ def _by_birth(context: Context, members: Members, wanted: list[Span]) -> Iterato
     ends = np.array([end for _, end in wanted], "datetime64[D]")
     young = [name for name, day in members.first.items() if (at := _period(starts, ends, day)) is not None and at >= 0]
     found: dict[int, list[pa.Table]] = defaultdict(list)
+    oldest = _first_price(context, young)
     for part in table.parts:
         near = part.hi is None or part.hi >= wanted[0][0]
-        if not near and not young:
+        if not near and (not young or part.hi < oldest):
             continue
         rows = context.part(table, part, NAMES, None if near else young)
         (names, code), day = encode(rows["ticker"]), dates(rows["date"])
@@ -148,6 +149,14 @@ def _by_birth(context: Context, members: Members, wanted: list[Span]) -> Iterato
         pieces = found.pop(period, [])
         if pieces:
             yield span, _sorted(pa.concat_tables(pieces).unify_dictionaries()) if len(pieces) > 1 else plain_form(pieces[0])
+
+
+def _first_price(context: Context, tickers: list[str]) -> dt.date:
+    """Earliest date of a price of any of the tickers."""
+    rows = context.read("listings", ["ticker", "first"])
+    kept = rows.filter(pc.is_in(rows["ticker"].cast(pa.string()), pa.array(tickers, pa.string())))
+    first: dt.date | None = pc.min(kept["first"]).as_py()
+    return first or dt.date.max
 
 
 def _period(starts: Days, ends: Days, day: Any) -> int | None:
@@ -165,7 +174,7 @@ TABLE = BaseTable(
     doc="All prices of every ticker that is ever a member of the universe. Every feature table has exactly "
     "these rows, in this order and in these parts. A row stands in the part of the period in which it came to "
     "belong here: that of its date, or of the date on which its ticker first was a member.",
-    inputs=(*(f"sep_base.{name}" for name in NAMES[2:]), "universe", "sessions.session"),
+    inputs=(*(f"sep_base.{name}" for name in NAMES[2:]), "universe", "sessions.session", "listings.first"),
     columns=lambda _: (*VALUES, MEMBER),
     key=("ticker", "date"),
     make=make,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,13 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kairos.equity.changes import BEGINNING
 from kairos.equity.context import Context, Excerpt
 from kairos.equity.declare import BaseTable, Column, Params, Renewal
 from kairos.equity.frame import encode
+from kairos.equity.splice import first_session, spliced
 from kairos.equity.universe import PRICES, Membership, configured, sessions_needed
 from kairos.store import Part
-from kairos.store.periods import spans
 
 COLUMNS = (
     Column("adv_60", "mean of close · volume over equity.universe.adv_window sessions, USD", dtype="DOUBLE"),
@@ -28,13 +26,11 @@ COLUMNS = (
 def make(context: Context, _: Params, renewal: Renewal) -> Iterator[pa.Table | Part]:
     """One row for every member and session; point in time only the sessions from the first change on are decided."""
     slices = context.settings.equity.universe.mode == "point_in_time"
-    since = renewal.since if slices else BEGINNING
-    row = int(np.searchsorted(context.sessions[:-1], np.datetime64(since)))
+    row = first_session(context, renewal) if slices else 0
     start = max(row - sessions_needed(context), 0)
-    panels = context.panels(PRICES, Excerpt(start))
-    found = configured(context, panels)
+    found = configured(context, context.panels(PRICES, Excerpt(start)))
     decided = list(_rows(context, found, start, row))
-    parts = _spliced(context, decided, renewal, context.sessions[row].item()) if row else decided
+    parts = spliced(context, renewal, pa.concat_tables(decided), row, TABLE.key) if row else decided
     context.facts["universe"] = {**found.facts, **_counts(context, renewal, parts)}
     return iter(parts)
 
@@ -53,36 +49,6 @@ def _rows(context: Context, found: Membership, start: int, first: int) -> Iterat
                 "date": keys["date"],
                 **{name: pa.array(frame.gather(panel, part)[inside], from_pandas=True) for name, panel in values.items()},
             })  # fmt: skip
-
-
-def _spliced(
-    context: Context, decided: Sequence[pa.Table], renewal: Renewal, since: dt.date
-) -> list[pa.Table | Part]:
-    """Members before `since` as they were, then the new ones, cut into the parts that a rebuild would have."""
-    before = renewal.before
-    assert before is not None  # there is no date before the first change without it
-    names = ["ticker", "date", *(column.name for column in COLUMNS)]
-    new = pa.concat_tables(decided) if decided else None
-    parts: list[pa.Table | Part] = []
-    for start, end in spans(context.sessions[0].item(), context.sessions[-1].item()):
-        old = [part for part in before.parts if part.lo and part.hi and part.lo <= end and part.hi >= start]
-        if end < since and len(old) == 1 and start <= old[0].lo and old[0].hi <= end:  # type: ignore[operator]
-            parts.append(old[0])
-            continue
-        rows = [_between(context.part(before, part, names), start, min(end, since - dt.timedelta(1))) for part in old]
-        rows += [_between(new, start, end)] if new is not None else []
-        joined = pa.concat_tables([table.cast(_plain(table.schema)) for table in rows]) if rows else None
-        if joined is not None and joined.num_rows:
-            parts.append(joined.sort_by([("ticker", "ascending"), ("date", "ascending")]))
-    return parts
-
-
-def _between(rows: pa.Table, start: dt.date, end: dt.date) -> pa.Table:
-    return rows.filter(pc.and_(pc.greater_equal(rows["date"], start), pc.less_equal(rows["date"], end)))
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([pa.field(f.name, pa.string() if f.name == "ticker" else f.type) for f in schema])
 
 
 def _counts(context: Context, renewal: Renewal, parts: Sequence[pa.Table | Part]) -> dict[str, float]:
