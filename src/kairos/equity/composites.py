@@ -291,10 +291,13 @@ def _table(name: str, blends: tuple[Blend, ...], settings: Settings) -> Composit
             columns.setdefault(leg.name, Column(leg.name, text))
         for column, formula in zip(_results(b), _formulas(b), strict=True):
             _own(owner, column, (b.name,), b)
-            columns[column] = Column(column, formula, sign=1 if column == b.name else 0)
+            kind = "DOUBLE" if column == b.name and b.entry.smooth else "FLOAT"
+            columns[column] = Column(column, formula, dtype=kind, sign=1 if column == b.name else 0)
     need = [n for b in blends for n in (b.weights_table and f"{b.weights_table}.{leg.name.removesuffix('_z')}_weight" for leg in b.legs) if n]
     outside = [leg.source for b in blends for leg in (*b.legs, *b.fallback) if not leg.composite]
     regimes = [REGIME] if any(b.entry.regimes or b.entry.exposure for b in blends) else []
+    smooth = [b for b in blends if b.entry.smooth]
+    goes_on = bool(smooth) and all(b.entry.standardise == "none" for b in smooth)  # else the average isn't stored
     return CompositeTable(
         name=name,
         doc=f"Composite alphas, entries of the configuration: {', '.join(b.name for b in blends)}, with their components.",
@@ -302,6 +305,7 @@ def _table(name: str, blends: tuple[Blend, ...], settings: Settings) -> Composit
         optional=tuple(dict.fromkeys([*outside, *need])),
         columns=lambda _: tuple(columns.values()),
         history=lambda _, __: max(_memory(b.entry.smooth) for b in blends),
+        resumed=(lambda _, __: max(_memory(b.entry.smooth) for b in blends)) if goes_on else None,
         scope=Scope.BOTH,
         compute=lambda x, _: compute_blends(x, blends),
         blends=blends,
@@ -346,7 +350,8 @@ def compute_blends(x: Inputs, blends: Sequence[Blend]) -> Mapping[str, Array]:
             instead = blend([legs[leg] for leg in b.fallback], [leg.weight for leg in b.fallback], len(b.fallback))
             mixed = np.where(np.isfinite(mixed), mixed, instead)
         if b.entry.smooth:
-            mixed = exponential(mixed, b.entry.smooth, gap_aware=True)
+            known = x.known(b.name) if b.entry.standardise == "none" else None
+            mixed = exponential(mixed, b.entry.smooth, gap_aware=True, known=known)
         out.update({leg.name: legs[leg] for leg in b.stored})
         if b.entry.legs != "raw":  # z-scores that cancel leave rounding, which must not be blown up to a z
             mixed = np.round(mixed, DIGITS)

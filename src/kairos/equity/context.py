@@ -388,6 +388,14 @@ class Panels:
             )
         return self._in_force[table.name]
 
+    def by_key(self, table: Table, column: str) -> Array:
+        """Panel of a column of a table with other rows than the price base has now, by ticker and date."""
+        panel = self.frame.empty()
+        flat = panel.T.reshape(-1)
+        for cell, value in self._cells_by_key(table, column):
+            flat[cell] = value
+        return panel
+
     def _cells(self, table: Table, column: str, rows: Mask | None = None) -> Iterator[tuple[Ints, Array]]:
         """Cells and values of a column, part by part; with `rows` (T,) only those of some rows.
 
@@ -408,6 +416,11 @@ class Panels:
                     raise _misaligned(table.name)
                 yield cell, value if chosen is None else value[chosen]
             return
+        yield from self._cells_by_key(table, column, rows)
+
+    def _cells_by_key(
+        self, table: Table, column: str, rows: Mask | None = None
+    ) -> Iterator[tuple[Ints, Array]]:
         sessions = self.frame.sessions if rows is None else self.frame.sessions[rows]
         wanted = None if rows is None else pa.array(sessions)
         extra = ("last_listing",) if "events" in table.meta else ()

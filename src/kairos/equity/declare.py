@@ -184,6 +184,9 @@ class FeatureTable(PanelTable):
     compute: Callable[[Inputs, Any], Mapping[str, Array | Coded]]
     scope: Scope
     forward: Callable[[Any, int], int] = field(default=lambda _, __: 0)
+    resumed: Callable[[Any, int], int] | None = None
+    """History that suffices where ``x.known(column)`` tells what the table held before: recursions go on from it.
+    Such columns are DOUBLE, so that nothing is lost on the way."""
 
     @property
     def work(self) -> Callable[..., Any]:

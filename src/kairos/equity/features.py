@@ -9,15 +9,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from kairos.equity.changes import BEGINNING, Since
-from kairos.equity.context import PRICES, Context, Excerpt
+from kairos.equity.context import PRICES, Context, Excerpt, Panels
 from kairos.equity.declare import Array, Coded, DateTable, FeatureTable, PanelTable, Params, Scope
 from kairos.equity.frame import Frame, Inputs, Ints, dates, encode, numbers
 from kairos.equity.staleness import ALL, Staleness
@@ -184,9 +184,16 @@ class Renewed:
 
     def _excerpt(self) -> Excerpt:
         """The slice of sessions that the stale rows need; few different ones, so that tables share panels."""
-        need = self.declaration.history(self.params, self.context.settings.equity.listing.max_gap)
+        history = self.declaration.resumed or self.declaration.history
+        need = history(self.params, self.context.settings.equity.listing.max_gap)
         steps = [step for step in STEPS if step >= need]
         return Excerpt(max(self.first - steps[0], 0) if steps else 0)
+
+    def _known(self, panels: Panels, column: str) -> Array:
+        """What the old table held before the first stale session."""
+        held = panels.by_key(self.context.table(self.declaration.name), column)
+        held[self.first - panels.frame.start :] = np.nan
+        return held
 
     def _compute(
         self, values: dict[int, Values], excerpt: Excerpt, first: int, only: Mapping[int, Ints] | None = None
@@ -194,6 +201,8 @@ class Renewed:
         """Compute on an excerpt and fill in the rows from the session `first` on, or `only` some of each part."""
         panels = self.context.panels(PRICES, excerpt)
         inputs, frame = panels.inputs((*self.declaration.inputs, *self.declaration.optional)), panels.frame
+        if first and self.declaration.resumed:
+            inputs = replace(inputs, known=cache(lambda column: self._known(panels, column)))
         wanted = {}
         for number in values:
             part = frame.parts[number]
@@ -255,7 +264,7 @@ def _fill(
             list(pool.map(fill, range(0, N, BLOCK)))
         return
     need = declaration.history(params, inputs.max_gap)
-    length = STRETCH * max(1, -(-2 * need // STRETCH))
+    length = T if declaration.resumed else STRETCH * max(1, -(-2 * need // STRETCH))
     placed = {number: Placed.of(rows.cell, T, length) for number, rows in wanted.items()}
     begin = min((int(p.row.min()) for p in placed.values() if len(p.row)), default=T) // length * length
 

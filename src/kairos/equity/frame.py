@@ -322,6 +322,8 @@ class Inputs:
     coverage: float
     max_gap: int
     load_outcomes: Callable[[], Outcomes]
+    known: Callable[[str], Array | None] = lambda _: None
+    """What the table that is computed held before the first stale session, by column; NaN from there on."""
 
     @property
     def outcomes(self) -> Outcomes:
@@ -369,6 +371,7 @@ class Inputs:
             frame=self.frame.block(lo, hi),
             load=load,
             load_outcomes=lambda: self.load_outcomes().block(lo, hi),
+            known=lambda column: None if (panel := self.known(column)) is None else panel[:, lo:hi],
         )
 
     def sessions(self, lo: int, hi: int) -> Inputs:
@@ -380,7 +383,11 @@ class Inputs:
             panel = self.load(name)
             return panel if panel is None or _of_tickers(name) else np.asfortranarray(panel[lo:hi])
 
-        return replace(self, frame=frame, load=load)
+        def known(column: str) -> Array | None:
+            panel = self.known(column)
+            return None if panel is None else panel[lo:hi]
+
+        return replace(self, frame=frame, load=load, known=known)
 
     def rolling(self, window: int, *, min_obs: int | None = None) -> Rolling:
         """A window of `window` sessions, listed that long, with `coverage` of the values or `min_obs`."""

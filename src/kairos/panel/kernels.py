@@ -28,6 +28,7 @@ SUM, MEAN, VAR, STD = 0, 1, 2, 3
 SKEW, KURT = 0, 1
 COV, CORR, BETA, RESIDUAL_STD = 0, 1, 2, 3
 MIN, MAX, DRAWDOWN = 0, 1, 2
+FORGOTTEN = 1e-12  # weight below which an aged average is left out, so that a slice need not reach back to it
 
 ROUNDING = 1e-12
 """Sums of weights that differ by less are equal."""
@@ -347,8 +348,8 @@ def rank_in_window(
 
 
 @kernel
-def exponential(x: Array, alpha: float, gap_aware: bool, out: Array, lo: int, hi: int) -> None:
-    """Recursive average, seeded with the first value."""
+def exponential(x: Array, alpha: float, gap_aware: bool, known: Array, out: Array, lo: int, hi: int) -> None:
+    """Recursive average, seeded with the first value, or going on from what is known of it."""
     for j in range(lo, hi):
         state = math.nan
         old = 1.0
@@ -356,8 +357,12 @@ def exponential(x: Array, alpha: float, gap_aware: bool, out: Array, lo: int, hi
             old *= 1.0 - alpha
             value = x[j, t]
             out[j, t] = math.nan
-            if math.isfinite(value):
-                if math.isnan(state):
+            if known.size and math.isfinite(known[j, t]):
+                state = known[j, t]
+                old = 1.0
+                out[j, t] = state
+            elif math.isfinite(value):
+                if math.isnan(state) or (gap_aware and old < FORGOTTEN):
                     state = value
                 elif gap_aware:
                     state += alpha / (alpha + old) * (value - state)

@@ -29,12 +29,12 @@ def columns(p: TrendParams) -> tuple[Column, ...]:
     """Averages, distances, crossings."""
     return (
         *(Column(f"sma_{n}", f"mean of c over {n} sessions", level=True) for n in p.sma),
-        *(Column(f"ema_{n}", f"recursive average of c, alpha 2/({n}+1), seeded with the first close", level=True) for n in (p.fast, p.slow)),
+        *(Column(f"ema_{n}", f"recursive average of c, alpha 2/({n}+1), seeded with the first close", dtype="DOUBLE", level=True) for n in (p.fast, p.slow)),
         Column(f"price_vs_sma_{p.base}", f"(c - sma_{p.base}) / sma_{p.base}"),
         Column(f"sma_{p.base}_slope", f"sma_{p.base} - sma_{p.base} {p.slope} sessions ago", level=True),
         Column(f"sma_{p.cross_fast}_{p.cross_slow}_cross", f"sign(sma_{p.cross_fast} - sma_{p.cross_slow})"),
         Column("macd", f"ema_{p.fast} - ema_{p.slow}", "Appel (1979)", level=True),
-        Column("macd_signal", f"recursive average of macd, alpha 2/({p.signal}+1)", "Appel (1979)", level=True),
+        Column("macd_signal", f"recursive average of macd, alpha 2/({p.signal}+1)", "Appel (1979)", "DOUBLE", level=True),
         Column("macd_hist", "macd - macd_signal", "Appel (1979)", level=True),
     )  # fmt: skip
 
@@ -44,9 +44,9 @@ def compute(x: Inputs, p: TrendParams) -> Mapping[str, Array]:
     c = x["close"]
     sma = {n: x.rolling(n).mean(c) for n in {*p.sma, p.base, p.cross_fast, p.cross_slow}}
     base = sma[p.base]
-    fast, slow = (exponential(c, _alpha(n)) for n in (p.fast, p.slow))
+    fast, slow = (exponential(c, _alpha(n), known=x.known(f"ema_{n}")) for n in (p.fast, p.slow))
     macd = fast - slow
-    signal = exponential(macd, _alpha(p.signal))
+    signal = exponential(macd, _alpha(p.signal), known=x.known("macd_signal"))
     return {
         **{f"sma_{n}": sma[n] for n in p.sma},
         f"ema_{p.fast}": fast,
@@ -78,6 +78,7 @@ TABLE = FeatureTable(
     params=TrendParams,
     uses=("equity.windows",),
     history=lambda p, gap: max(*p.sma, p.cross_slow, p.base + p.slope, gap * _warmup(p)),
+    resumed=lambda p, gap: max(*p.sma, p.cross_slow, p.base + p.slope, gap),
     scope=Scope.TICKER,
     compute=compute,
 )
