@@ -1,4 +1,4 @@
-"""Every column of the fundamental tables against its definition, hand-worked cases, and the simulation's truth."""
+"""Every column of the fundamental tables against its definition, cases by hand, and the simulation's truth."""
 
 import fundamentals_cases as hand
 import fundamentals_oracle as oracle
@@ -87,7 +87,11 @@ def check(market, case):
         found = rows.loc[(rows["ticker"] == case.ticker) & (rows["date"] == date), case.name].astype(float)
         assert len(found) == 1, date
         expected = np.nan if value is None else value
-        assert np.isclose(found.iloc[0], expected, rtol=1e-6, atol=1e-9, equal_nan=True), (date, found.iloc[0], value)
+        assert np.isclose(found.iloc[0], expected, rtol=1e-6, atol=1e-9, equal_nan=True), (
+            date,
+            found.iloc[0],
+            value,
+        )
 
 
 @pytest.mark.parametrize("case", hand.CASES, ids=lambda case: f"{case.ticker} {case.name}")

@@ -78,7 +78,9 @@ def test_two_stores_of_the_same_files_are_equal(once, tmp_path):
 def test_a_parameter_makes_its_table_stale(tiny):
     made = small(tiny).build()
     change = ["equity.tables.feat_vol_sizing.weight=0.25"]
-    matrices = dict.fromkeys(("feat_matrix", "feat_matrix_v2", "feat_matrix_all"), ("feat_vol_sizing is stale",))
+    matrices = dict.fromkeys(
+        ("feat_matrix", "feat_matrix_v2", "feat_matrix_all"), ("feat_vol_sizing is stale",)
+    )
     assert stale(made, change) == {"feat_vol_sizing": ("settings changed",), **matrices}
     before = made.read("feat_vol_sizing")
     report = made.build(overrides=change)

@@ -261,7 +261,11 @@ def both(market, namespace, name):
         assert name in market.report.not_built
         pytest.skip(f"{name} is not built: {market.report.not_built[name]}")
     a, b = market.read(name), market.read(name, namespace)
-    return a.merge(b, on=[key for key in ("ticker", "date") if key in a], suffixes=("", "_cut"), validate="1:1"), a, b
+    return (
+        a.merge(b, on=[key for key in ("ticker", "date") if key in a], suffixes=("", "_cut"), validate="1:1"),
+        a,
+        b,
+    )
 
 
 @pytest.mark.parametrize("coverage", ["0.55", "0.7", "0.8", "0.95", "1.0"])
@@ -334,7 +338,7 @@ def test_rows_parts_and_types(simulated, table):
 
 
 def test_a_row_stands_in_the_part_of_the_period_in_which_it_came_to_belong(simulated):
-    """That of its date, or of the date on which its ticker first was a member; the year's last months apart."""
+    """That of its date, or of the date on which its ticker first was a member."""
     base = simulated.snapshot().table("sep_base_academic")
     rows = simulated.read("sep_base_academic")
     first = simulated.read("universe").groupby("ticker")["date"].min()
@@ -353,7 +357,11 @@ def test_a_row_stands_in_the_part_of_the_period_in_which_it_came_to_belong(simul
     kinds = {"ticker": "VARCHAR", "date": "DATE"} | dict.fromkeys(oracle.FIELDS, "DOUBLE")
     assert dict(base.columns) == kinds | {"member": "BOOLEAN"}
     members = set(zip(*simulated.read("universe")[["ticker", "date"]].to_numpy().T, strict=True))
-    told = {key for key, flag in zip(zip(rows["ticker"], rows["date"], strict=True), rows["member"], strict=True) if flag}
+    told = {
+        key
+        for key, flag in zip(zip(rows["ticker"], rows["date"], strict=True), rows["member"], strict=True)
+        if flag
+    }
     assert told == members
 
 

@@ -36,7 +36,9 @@ def truth(request):
 
 def differences(stored, expected, columns):
     """Cells in which a stored column is not what the definition says, as readable lines."""
-    stored, expected = (rows.sort_values(["ticker", "date"], ignore_index=True) for rows in (stored, expected))
+    stored, expected = (
+        rows.sort_values(["ticker", "date"], ignore_index=True) for rows in (stored, expected)
+    )
     keys = [*zip(stored["ticker"], stored["date"], strict=True)]
     assert keys == [*zip(expected["ticker"], expected["date"], strict=True)]
     lines = []

@@ -146,7 +146,9 @@ def test_option_b_is_a_static_list(simulated):
         zip(prices["ticker"], prices["date"], strict=True)
     )
     expanded = simulated.read("sep_base_expanded").sort_values(["ticker", "date"], ignore_index=True)
-    academic = simulated.read("sep_base_academic", "option_b").sort_values(["ticker", "date"], ignore_index=True)
+    academic = simulated.read("sep_base_academic", "option_b").sort_values(
+        ["ticker", "date"], ignore_index=True
+    )
     assert len(expanded) == simulated.snapshot().table("sep_base_expanded").meta["rows"] > 1000
     assert expanded.equals(academic.drop(columns="member"))
 

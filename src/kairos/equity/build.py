@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 import pyarrow as pa
 
 from kairos.equity import registry
@@ -147,7 +146,7 @@ def build_into(
     force: bool = False,
     progress: Progress = lambda *_: None,
 ) -> BuildReport:
-    """Make tables as :func:`build` does, as a part of what `tx` publishes; `context` sees what they are made of."""
+    """Make tables as :func:`build` does, from what `context` sees, as a part of what `tx` publishes."""
     report, plan = BuildReport(namespace=context.namespace), registry.select(tables, context.settings)
     forced = {table.name for table in plan if force and (not tables or table.name in tables)}
     _make(tx, context, plan, forced, report, progress)
@@ -193,7 +192,7 @@ def _make(
     report.facts = context.facts
 
 
-def _command(tables: Sequence[str], as_of: date | None, into: str, force: bool) -> str:
+def _command(tables: Sequence[str], as_of: dt.date | None, into: str, force: bool) -> str:
     words = ["equity", "build", *tables]
     words += ["--as-of", str(as_of)] if as_of else []
     words += ["--into", into] if into != "main" else []
@@ -265,7 +264,10 @@ def _work(
     tx: Transaction, context: Context, declaration: Declaration, params: Params, stale: Staleness
 ) -> Callable[[Mapping[str, Any]], Table]:
     """Compute a table; what is returned writes it, with what is to be remembered of it."""
-    before, put = context.find(declaration.name), partial(tx.put, declaration.name, namespace=context.namespace)
+    before, put = (
+        context.find(declaration.name),
+        partial(tx.put, declaration.name, namespace=context.namespace),
+    )
     if isinstance(declaration, FeatureTable):
         renewed = Renewed(context, declaration, params, stale)
         rows, seals = renewed.parts(), context.table(PRICES).meta["keys"]
@@ -282,7 +284,9 @@ def _work(
     if isinstance(declaration, AssembledTable):
         query, meta = declaration.query(context, params)
         space = context.namespace
-        return lambda more: tx.assemble(declaration.name, query, key=declaration.key, namespace=space, meta={**more, **meta})
+        return lambda more: tx.assemble(
+            declaration.name, query, key=declaration.key, namespace=space, meta={**more, **meta}
+        )
     raise TypeError(f"{declaration.name} is no known kind of table")
 
 

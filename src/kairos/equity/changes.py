@@ -30,7 +30,7 @@ Since = Mapping[str, dt.date]
 
 
 def log(before: Table | None, since: Since) -> list[dict[str, Any]]:
-    """The remembered changes of a table that follows `before` by the change `since`; stored as ``changes``."""
+    """The remembered changes of a table that follows `before` by the change `since`; kept as ``changes``."""
     if before is None:
         return []
     entry = {"from": before.fingerprint, "since": {name: day.isoformat() for name, day in since.items()}}
@@ -66,8 +66,8 @@ def between(before: Table, after: Table, dated: tuple[str, str] | None) -> Since
     before, after : Table
         With the same key.
     dated : two names
-        Columns that date a change: in a row that stays (of two dates the earlier), and a row that comes or goes.
-        None: any difference counts from the beginning.
+        Columns that date a change: in a row that stays (of two dates the earlier), and in one that comes or
+        goes. None: any difference counts from the beginning.
     """
     names = [name for name in after.names if name not in after.key]
     if dated is None or before.columns != after.columns:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import duckdb
 import numpy as np
 
@@ -14,11 +12,11 @@ LAST = 32_767
 
 
 def register(con: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Make the views ``companies`` and ``usable`` for a query on filings.
+    """Make the tables ``companies`` and ``session_dates`` for a query on filings.
 
-    ``companies(ticker, begins, former)``: `former` is the number of the ticker's last listing that ended before
-    today's company was listed (``firstpricedate`` of the metadata), 0 where there is none. Then what is dated
-    before `begins` belongs to the former company and acts on the listings 1..former, the rest on the others.
+    ``companies(ticker, begins, former)`` has the tickers that meant another company before: `former` is the
+    number of the last listing that ended before today's company was listed on `begins` (``firstpricedate`` of
+    the metadata). What is dated before `begins` acts on the listings 1..former, the rest on the others.
     Needs the tables tickers and listings in the connection.
     """
     con.execute(f"""
@@ -46,8 +44,3 @@ def acts(former: str) -> str:
         f"CASE WHEN {former} THEN 1 ELSE coalesce(c.former, 0) + 1 END::SMALLINT AS first_listing, "
         f"CASE WHEN {former} THEN c.former ELSE {LAST} END::SMALLINT AS last_listing"
     )
-
-
-def in_company_order(rows: dict[str, Any]) -> Any:
-    """Order of rows by ticker, date and company."""
-    return np.lexsort((rows["first_listing"], rows["date"], rows["ticker"]))

@@ -181,7 +181,7 @@ class Context:
         return pa.concat_tables(self.parts(name, columns)).unify_dictionaries()
 
     def written_keys(self, number: int) -> pa.Table:
-        """Ticker and date of the rows of one part of the price base, in the form in which all tables have them."""
+        """Ticker and date of the rows of one part of the price base, in the form that all tables share."""
         if number not in self._keys:
             table = self.table(PRICES)
             self._keys[number] = plain_form(self.part(table, table.parts[number], ["ticker", "date"]))
@@ -241,7 +241,10 @@ class Panels:
     def frame(self) -> Frame:
         """The grid."""
         context, excerpt = self.context, self.excerpt
-        table, none = context.table(self.prices), pa.table({"ticker": pa.array([], pa.string()), "date": pa.array([], pa.date32())})
+        table, none = (
+            context.table(self.prices),
+            pa.table({"ticker": pa.array([], pa.string()), "date": pa.array([], pa.date32())}),
+        )
         first = context.sessions[excerpt.start].item() if excerpt.start else None
         keys = [
             none
@@ -363,7 +366,7 @@ class Panels:
         return np.array([known.get(ticker) for ticker in self.frame.tickers.tolist()], dtype=object)
 
     def _rows_in_force(self, table: Table) -> tuple[Ints, Ints]:
-        """Order of the table's rows by ticker and date, and (T, N) the row of that order that is in force, or -1."""
+        """Order of the table's rows by ticker and date; (T, N) place in it of the row in force, or -1."""
         if table.name not in self._in_force:
             rules = table.meta["acts"]
             rows = self.context.read(
@@ -378,13 +381,16 @@ class Panels:
             there = names[known] == frame.tickers if len(names) else np.zeros(len(frame.tickers), np.bool_)
             begin = np.searchsorted(code[order], known)
             end = np.where(there, np.searchsorted(code[order], known, side="right"), begin)
-            self._in_force[table.name] = order, in_force(
-                days=frame.sessions,
-                columns=(begin, end, frame.listing),
-                since=since[order],
-                acts=(first[order], last[order]),
-                dated=dates(rows[rules["dated"]])[order],
-                max_age=int(rules["max_age"]),
+            self._in_force[table.name] = (
+                order,
+                in_force(
+                    days=frame.sessions,
+                    columns=(begin, end, frame.listing),
+                    since=since[order],
+                    acts=(first[order], last[order]),
+                    dated=dates(rows[rules["dated"]])[order],
+                    max_age=int(rules["max_age"]),
+                ),
             )
         return self._in_force[table.name]
 
@@ -434,7 +440,9 @@ class Panels:
             events = "events" in table.meta
             cell = self.frame.cells(names, code, dates(kept["date"]), stored=not events)
             if events:
-                cell = self.frame.of_company(cell, numbers(kept["first_listing"]), numbers(kept["last_listing"]))
+                cell = self.frame.of_company(
+                    cell, numbers(kept["first_listing"]), numbers(kept["last_listing"])
+                )
             inside = cell >= 0
             yield cell[inside], numbers(kept[column])[inside]
 

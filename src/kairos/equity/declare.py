@@ -185,8 +185,8 @@ class FeatureTable(PanelTable):
     scope: Scope
     forward: Callable[[Any, int], int] = field(default=lambda _, __: 0)
     resumed: Callable[[Any, int], int] | None = None
-    """History that suffices where ``x.known(column)`` tells what the table held before: recursions go on from it.
-    Such columns are DOUBLE, so that nothing is lost on the way."""
+    """History that suffices where ``x.known(column)`` tells what the table held before: recursions go on from
+    it. Such columns are DOUBLE, so that nothing is lost on the way."""
 
     @property
     def work(self) -> Callable[..., Any]:
@@ -270,7 +270,7 @@ def tables_of(inputs: Iterable[str]) -> tuple[str, ...]:
 
 
 def columns_of(declaration: Declaration) -> dict[str, frozenset[str] | None]:
-    """Columns that a table reads, by table; None for all of them. Of the price base a panel takes the rows too."""
+    """Columns that a table reads, by table; None for all of them."""
     grid = GRID if isinstance(declaration, PanelTable) else ()
     found: dict[str, frozenset[str] | None] = {}
     for name in (*declaration.inputs, *declaration.optional, *grid):

@@ -7,7 +7,7 @@ base. The other rows are taken over, parts that hold nothing else without being 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -19,11 +19,11 @@ import pyarrow as pa
 from kairos.equity.changes import BEGINNING, Since
 from kairos.equity.context import PRICES, Context, Excerpt, Panels
 from kairos.equity.declare import Array, Coded, DateTable, FeatureTable, PanelTable, Params, Scope
-from kairos.equity.frame import Frame, Inputs, Ints, dates, encode, numbers
+from kairos.equity.frame import Inputs, Ints, dates, encode, numbers
 from kairos.equity.staleness import ALL, Staleness
 from kairos.errors import WorkError
 from kairos.panel import pick
-from kairos.store import Part, Table, plain_form
+from kairos.store import Part
 
 ARROW_TYPES = {
     "FLOAT": pa.float32(),
@@ -108,13 +108,17 @@ class Renewed:
     @property
     def since(self) -> dt.date:
         """First date that is computed for every ticker."""
-        return self.context.sessions[self.first].item() if self.first < len(self.context.sessions) else dt.date.max
+        return (
+            self.context.sessions[self.first].item()
+            if self.first < len(self.context.sessions)
+            else dt.date.max
+        )
 
     @cached_property
     def made(self) -> list[Rows]:
         """The parts that are written."""
         found = []
-        for i, part in enumerate(self.base.parts):
+        for i in range(len(self.base.parts)):
             if i not in self.kept:
                 keys = self.context.written_keys(i)
                 day = dates(keys["date"])
@@ -127,7 +131,9 @@ class Renewed:
         (names, code), (old, old_code) = encode(keys["ticker"]), encode(self.pool["ticker"])
         every = np.unique(np.concatenate([names, old]))
         at = np.searchsorted(every, names)[code] * np.int64(2**24) + day.astype(np.int64)
-        was = np.searchsorted(every, old)[old_code] * np.int64(2**24) + dates(self.pool["date"]).astype(np.int64)
+        was = np.searchsorted(every, old)[old_code] * np.int64(2**24) + dates(self.pool["date"]).astype(
+            np.int64
+        )
         order = np.argsort(was, kind="stable")
         place = np.minimum(np.searchsorted(was[order], at), len(was) - 1)
         return np.where(was[order][place] == at, order[place], -1)
@@ -144,7 +150,10 @@ class Renewed:
         gap = self.context.settings.equity.listing.max_gap
         since = _shifted(self.context, stale.since, self.declaration.forward(self.params, gap))
         defined = self.kinds if ALL in stale.columns else stale.columns
-        return {**dict.fromkeys(self.kinds if since < dt.date.max else (), since), **dict.fromkeys(defined, BEGINNING)}
+        return {
+            **dict.fromkeys(self.kinds if since < dt.date.max else (), since),
+            **dict.fromkeys(defined, BEGINNING),
+        }
 
     def parts(self) -> Iterator[pa.Table | Part]:
         """The parts in order; what is computed is computed at once, what is written is made one by one."""
@@ -198,7 +207,7 @@ class Renewed:
     def _compute(
         self, values: dict[int, Values], excerpt: Excerpt, first: int, only: Mapping[int, Ints] | None = None
     ) -> None:
-        """Compute on an excerpt and fill in the rows from the session `first` on, or `only` some of each part."""
+        """Compute on an excerpt and fill in the rows from the session `first` on, or `only` some of a part."""
         panels = self.context.panels(PRICES, excerpt)
         inputs, frame = panels.inputs((*self.declaration.inputs, *self.declaration.optional)), panels.frame
         if first and self.declaration.resumed:
@@ -207,7 +216,11 @@ class Renewed:
         for number in values:
             part = frame.parts[number]
             if only is None:
-                keep: Ints | slice = slice(None) if first <= frame.start else part.cell % len(frame.sessions) >= first - frame.start
+                keep: Ints | slice = (
+                    slice(None)
+                    if first <= frame.start
+                    else part.cell % len(frame.sessions) >= first - frame.start
+                )
             else:
                 keep = np.isin(part.chosen(np.arange(part.keys.num_rows)), only.get(number, []))
             at = slice(None) if part.rows is None else part.rows[keep]
@@ -375,7 +388,10 @@ def date_rows(context: Context, declaration: DateTable, params: Params, stale: S
     _check_names(declaration, params, made)
     kinds = {c.name: ARROW_TYPES[c.dtype] for c in declaration.columns(params)}
     return pa.table(
-        {"date": pa.array(sessions), **{name: _column(np.asarray(made[name]), kind) for name, kind in kinds.items()}}
+        {
+            "date": pa.array(sessions),
+            **{name: _column(np.asarray(made[name]), kind) for name, kind in kinds.items()},
+        }
     )
 
 

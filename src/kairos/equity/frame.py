@@ -147,11 +147,13 @@ class Frame:
         return cell
 
     def of_company(self, cell: Ints, first: Array, last: Array) -> Ints:
-        """Cells moved to the nearest listing of their ticker with a number in first..last; -1 where none is."""
+        """Cells moved to the nearest listing of their ticker with a number in first..last; -1 without one."""
         T = len(self.sessions)
         column = cell // T
         number = self.listing[column]
-        moved = np.clip(column + (np.clip(number, first, last) - number).astype(np.int64), 0, len(self.tickers) - 1)
+        moved = np.clip(
+            column + (np.clip(number, first, last) - number).astype(np.int64), 0, len(self.tickers) - 1
+        )
         same = (cell >= 0) & (self.tickers[moved] == self.tickers[column])
         same &= (self.listing[moved] >= first) & (self.listing[moved] <= last)
         return np.where(same, moved * T + cell % T, -1)
@@ -312,8 +314,8 @@ class Inputs:
     """What a feature table's ``compute`` sees: its declared inputs as panels, and the windows' rules.
 
     ``x["close"]`` is the panel of the input ``"<table>.close"``; an optional input that does not exist is
-    None through :meth:`get`. What has one value a date is a series (T,), texts are objects with None for NULL,
-    and an attribute of the tickers has one value a column (N,).
+    None through :meth:`get`. What has one value a date is a series (T,), texts are objects with None for
+    NULL, and an attribute of the tickers has one value a column (N,).
     """
 
     frame: Frame

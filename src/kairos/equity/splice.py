@@ -23,7 +23,9 @@ def first_session(context: Context, renewal: Renewal) -> int:
     return int(np.searchsorted(context.sessions[:-1], np.datetime64(renewal.since)))
 
 
-def spliced(context: Context, renewal: Renewal, new: pa.Table, row: int, key: Sequence[str]) -> list[pa.Table | Part]:
+def spliced(
+    context: Context, renewal: Renewal, new: pa.Table, row: int, key: Sequence[str]
+) -> list[pa.Table | Part]:
     """Rows before the session `row` as they were, then the new ones, in the parts that a rebuild would have.
 
     Parameters
@@ -40,12 +42,27 @@ def spliced(context: Context, renewal: Renewal, new: pa.Table, row: int, key: Se
     parts: list[pa.Table | Part] = []
     for start, end in spans(context.sessions[0].item(), context.sessions[-1].item()):
         before = renewal.before
-        old = [p for p in before.parts if p.lo and p.hi and p.lo <= end and p.hi >= start] if row and before else []
-        if end < since and len(old) == 1 and old[0].lo and old[0].hi and start <= old[0].lo and old[0].hi <= end:
+        old = (
+            [p for p in before.parts if p.lo and p.hi and p.lo <= end and p.hi >= start]
+            if row and before
+            else []
+        )
+        if (
+            end < since
+            and len(old) == 1
+            and old[0].lo
+            and old[0].hi
+            and start <= old[0].lo
+            and old[0].hi <= end
+        ):
             parts.append(old[0])
             continue
         kept = [
-            _between(plain_form(context.part(before, p, new.column_names)), start, min(end, since - dt.timedelta(1)))
+            _between(
+                plain_form(context.part(before, p, new.column_names)),
+                start,
+                min(end, since - dt.timedelta(1)),
+            )
             for p in old
             if before is not None
         ]

@@ -15,7 +15,6 @@ from kairos.equity.context import PRICES, RAW, Context, open_store
 from kairos.equity.declare import (
     Declaration,
     FeatureTable,
-    PanelTable,
     Params,
     code_fingerprint,
     columns_of,
@@ -71,9 +70,8 @@ def staleness(context: Context, declaration: Declaration) -> Staleness:
     made, now = table.meta.get("recipe", {}), recipe(context, declaration)
     why = [text for key, text in _WHOLE.items() if made.get(key, {}) != now[key]]
     seen: Mapping[str, str] = made.get("inputs", {})
-    for name in dict.fromkeys((*seen, *now["inputs"])):
-        if name not in now["inputs"] or name not in seen:
-            why.append(f"{name} {'is new' if name in now['inputs'] else 'is gone'}")
+    why += [f"{name} is new" for name in now["inputs"] if name not in seen]
+    why += [f"{name} is gone" for name in seen if name not in now["inputs"]]
     if why:
         return replace(EVERYTHING, reasons=tuple(why))
     since = dt.date.max
@@ -166,7 +164,9 @@ def _declared(
         if (odd := stale.get(name)) and (columns is None or ALL in odd or columns & odd)
     ]
     why = (*reasons, *(f"{name} is stale" for name in upstream))
-    state = _state(declaration.name, table, "not built" if table is None else "stale" if why else "current", why)
+    state = _state(
+        declaration.name, table, "not built" if table is None else "stale" if why else "current", why
+    )
     only_definitions = not upstream and reasons == ("settings changed",)
     return state, (own.columns if only_definitions else frozenset({ALL})) if why else frozenset()
 

@@ -79,10 +79,10 @@ def update(
     """Load new sessions, late filings and corrected histories, and make again what they touch.
 
     The result equals that of a rebuild from all files. Raw tables and everything that is made of them are
-    published at once: readers see yesterday's state or today's. Of each table only what depends on a change is
-    computed: the history that it declares decides how far back is read. A vendor that re-adjusts `closeadj`
-    for a dividend changes the returns of the past in their last digits, and with them the market, betas and
-    everything that is scored across names: then these are made as a whole, and the report says so.
+    published at once: readers see yesterday's state or today's. Of each table only what depends on a change
+    is computed: the history that it declares decides how far back is read. A vendor that re-adjusts
+    `closeadj` for a dividend changes the returns of the past in their last digits, and with them the market,
+    betas and all that is scored across names: then these are made as a whole, and the report says so.
 
     Parameters
     ----------
@@ -126,6 +126,8 @@ def _empty(path: Path) -> bool:
 def _since(snapshot: Snapshot, settings: Settings) -> dt.date:
     """The day from which on the vendor may have something new."""
     with snapshot.connect() as con:
-        last = con.sql("SELECT max(greatest(date, coalesce(lastupdated, date))) FROM sep_base").fetchall()[0][0]
+        last = con.sql("SELECT max(greatest(date, coalesce(lastupdated, date))) FROM sep_base").fetchall()[0][
+            0
+        ]
     since: dt.date = last - dt.timedelta(days=settings.equity.download.overlap)
     return since

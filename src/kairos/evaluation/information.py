@@ -309,7 +309,7 @@ def _both(signal: Array, forward: Array, members: Mask) -> Mask:
 def _second_moments(x: Array, y: Array, both: Mask, min_names: int) -> Array:
     """Sum squares and products of row deviations: Σx², Σxy, Σy² as (3, T); NaN with too few pairs.
 
-    Sums run in the order of the columns over the pairs alone, so further columns without a pair change no bit.
+    Sums run in the order of the columns over the pairs alone: further columns without a pair change no bit.
     """
     x, y = _deviations(x, both), _deviations(y, both)
     moments = np.stack([inner(x, x), inner(x, y), inner(y, y)])

@@ -22,8 +22,8 @@ a session earlier is passed through `lag`.
 * `pick`, `place`: values by their flat cell
 * `in_force`, `take`: announcements that hold until the next one; `expanding_quantile`: of a series before t
 * `drift`, `approach`: weights that grow with their columns, and move towards targets
-* `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`, `inner`,
-  `quantile_of`: the cross-section of a date
+* `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`,
+  `quantile_of`, `inner`: the cross-section of a date
 """
 
 from kairos.panel.arrays import Array, Mask

@@ -293,7 +293,9 @@ def blend(
 
         in_ranges(add, len(xs), xs.size)
     in_ranges(
-        lambda lo, hi: kernels.divide_components(total, size, number, min_components, lo, hi), len(total), total.size
+        lambda lo, hi: kernels.divide_components(total, size, number, min_components, lo, hi),
+        len(total),
+        total.size,
     )
     return total.T
 

@@ -428,7 +428,7 @@ def in_force(
     lo: int,
     hi: int,
 ) -> None:
-    """Last of the rows begin..end of each column with ``since`` up to the day, that is meant and not too old."""
+    """Last of the rows begin..end of each column that began by the day, is meant for it and not too old."""
     for j in range(lo, hi):
         row, current = begin[j], -1
         for t in range(day.size):
@@ -563,7 +563,7 @@ def cross_moments(x: Array, members: Mask, count: Array, mean: Array, std: Array
 
 @kernel
 def _select(values: Array, n: int, k: int) -> float:
-    """Return the k-th smallest of the first n values, which are moved: smaller ones before, larger ones behind it."""
+    """Return the k-th smallest of the first n values, which are moved: smaller before, larger behind it."""
     low, high = 0, n - 1
     while low < high:
         pivot = values[(low + high) // 2]

@@ -53,9 +53,7 @@ def exponential(x: Array, alpha: float, *, gap_aware: bool = False, known: Array
     before = np.empty((0, 0)) if known is None else columns(known)
     if before.size and before.shape != xs.shape:
         raise InputError(f"the average known has the shape {before.shape[::-1]}, the panel {x.shape}")
-    in_ranges(
-        lambda lo, hi: kernels.exponential(xs, alpha, gap_aware, before, out, lo, hi), len(xs), xs.size
-    )
+    in_ranges(lambda lo, hi: kernels.exponential(xs, alpha, gap_aware, before, out, lo, hi), len(xs), xs.size)
     return out.T
 
 

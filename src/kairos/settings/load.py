@@ -13,7 +13,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from kairos.errors import InputError
-from kairos.settings.tree import Backtest, CompositeDefaults, Settings, StrategyDefaults, all_keys, merged, nearest
+from kairos.settings.tree import (
+    Backtest,
+    CompositeDefaults,
+    Settings,
+    StrategyDefaults,
+    all_keys,
+    merged,
+    nearest,
+)
 
 DEFAULT_FILE = "kairos.toml"
 SET = "--set"
@@ -228,7 +236,9 @@ def _known(tree: Mapping[str, Any]) -> list[str]:
         return keys
     keys += [f"equity.strategies.{name}.{field}" for name in tree["equity"]["strategies"] for field in fields]
     fields = [*CompositeDefaults.model_fields]
-    return keys + [f"equity.composites.{name}.{field}" for name in tree["equity"]["composites"] for field in fields]
+    return keys + [
+        f"equity.composites.{name}.{field}" for name in tree["equity"]["composites"] for field in fields
+    ]
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:

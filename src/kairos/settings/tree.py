@@ -306,7 +306,9 @@ def _standard(value: object) -> object:
 class ComponentDefaults(Section):
     """How a column enters a composite."""
 
-    weight: Annotated[float, BeforeValidator(lambda value: float(value) if isinstance(value, int) else value)] = 1.0
+    weight: Annotated[
+        float, BeforeValidator(lambda value: float(value) if isinstance(value, int) else value)
+    ] = 1.0
     sign: Literal[-1, 1] = 1
     name: str = ""
 
@@ -439,7 +441,7 @@ class Equity(Section):
         return Strategy(name=name, backtest=backtest, **rules.model_dump())
 
     def composite(self, name: str) -> Composite:
-        """Resolve a composite: ``composite_defaults`` < its own entry; its table is ``feat_<name>`` by default.
+        """Resolve a composite: ``composite_defaults`` < its own entry; its table is ``feat_…`` by default.
 
         Examples
         --------

@@ -51,7 +51,9 @@ class Facts:
     counted: dict[str, Any]
 
 
-def facts_of(con: duckdb.DuckDBPyConnection, merged: Merged, actions: Merged | None, has_actions: str | None) -> Facts:
+def facts_of(
+    con: duckdb.DuckDBPyConnection, merged: Merged, actions: Merged | None, has_actions: str | None
+) -> Facts:
     """Count what is doubtful in a table. Where rows were only added, what was counted before is added to.
 
     Parameters
@@ -63,20 +65,19 @@ def facts_of(con: duckdb.DuckDBPyConnection, merged: Merged, actions: Merged | N
     has_actions
         DuckDB relation of the corporate actions, when there is one: prices are compared with its splits.
     """
-    before = merged.stored.meta.get("counted") if merged.stored and not merged.changed else None
-    grows = before is not None and (actions is None or not actions.changed)
-    counts = _counts(con, merged, merged.winners if grows else merged.view)
-    if grows:
-        assert before is not None
+    only_new = not merged.changed and (actions is None or not actions.changed)
+    before = merged.stored.meta.get("counted") if merged.stored and only_new else None
+    counts = _counts(con, merged, merged.winners if before else merged.view)
+    if before:
         counts = {text: count + before["rows"].get(text, 0) for text, count in counts.items()}
     found = _sentences(merged, counts)
     tickers: dict[str, list[str]] = {}
     if merged.table.name == "sep":
-        since = _since(con, merged, actions) if grows else None
+        since = _since(con, merged, actions) if before else None
         tickers[ADJUSTED_IN_PART] = _tickers(con, _stale_adjustment(merged, since))
         if has_actions:
             tickers[NOT_ADJUSTED] = _tickers(con, _missed_split(merged, has_actions, since))
-        if grows and before is not None:
+        if before:
             old = before["tickers"]
             tickers = {text: sorted({*names, *old.get(text, [])}) for text, names in tickers.items()}
         found |= {f"{text} ({_named(names)})": len(names) for text, names in tickers.items() if names}
@@ -142,7 +143,9 @@ def _missed_split(merged: Merged, actions: str, since: dt.date | None) -> str:
     and the split factor stays as it was, the new prices were appended to a history of before the split.
     """
     recent = f" AND date >= DATE '{since}' - {NEIGHBOURS}" if since else ""
-    splits = f"SELECT ticker, date, ln(value) AS q FROM {actions} WHERE action = 'split' AND value > 0{recent}"
+    splits = (
+        f"SELECT ticker, date, ln(value) AS q FROM {actions} WHERE action = 'split' AND value > 0{recent}"
+    )
     return (
         f"SELECT moved.ticker FROM ({splits}) AS split ASOF JOIN "
         f"({_moves(merged, since)}) AS moved ON split.ticker = moved.ticker AND split.date <= moved.date "
@@ -160,12 +163,15 @@ def _moves(merged: Merged, since: dt.date | None) -> str:
     return (
         "SELECT * FROM (SELECT ticker, date, ln(close / lag(close) OVER w) AS jump, "
         "ln(closeunadj / lag(closeunadj) OVER w) AS traded, date - lag(date) OVER w AS apart "
-        f"FROM {merged.view}{near} WINDOW w AS (PARTITION BY ticker ORDER BY date)) WHERE apart <= {NEIGHBOURS}"
+        f"FROM {merged.view}{near} WINDOW w AS (PARTITION BY ticker ORDER BY date)) "
+        f"WHERE apart <= {NEIGHBOURS}"
     )
 
 
 def _tickers(con: duckdb.DuckDBPyConnection, query: str) -> list[str]:
-    return [name for (name,) in con.execute(f"SELECT DISTINCT ticker FROM ({query}) ORDER BY ticker").fetchall()]
+    return [
+        name for (name,) in con.execute(f"SELECT DISTINCT ticker FROM ({query}) ORDER BY ticker").fetchall()
+    ]
 
 
 def _named(tickers: list[str]) -> str:

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kairos.equity import changes
 from kairos.equity.ingest import rejects
 from kairos.equity.ingest.facts import facts_of
-from kairos.equity import changes
 from kairos.equity.ingest.merge import Merged, merge, parts, since
 from kairos.equity.ingest.report import IngestReport, TableReport
 from kairos.equity.ingest.sources import find, scan
@@ -155,7 +155,7 @@ def _stored(base: Snapshot, name: str) -> Table | None:
 
 
 def _actions(base: Snapshot, merged: Sequence[Merged]) -> tuple[Merged | None, str | None]:
-    """Give the corporate actions as they are loaded, and their relation: as they will be, or as they are stored."""
+    """Give the corporate actions as they are loaded, and their relation: as they will be, or are stored."""
     loaded = next((one for one in merged if one.table.name == "actions"), None)
     stored = "main.actions" if base.has("actions") else None
     return loaded, loaded.view if loaded else stored

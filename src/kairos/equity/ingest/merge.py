@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kairos.equity.changes import BEGINNING
 from kairos.equity.ingest.stage import UPDATED
 from kairos.equity.vendor import Kind
-from kairos.equity.changes import BEGINNING
 from kairos.store import sql
 from kairos.store.periods import spans
 
@@ -34,7 +34,7 @@ class Merged:
     table
         The declaration.
     view, winners, old
-        DuckDB view of the whole table; DuckDB table of the new and replaced rows in it; view of the stored rows.
+        DuckDB view of the whole table; DuckDB table of the new and replaced rows in it; view of what is stored.
     columns
         Column → DuckDB type, in the order in which they are stored.
     new, changed, unchanged, older
@@ -112,9 +112,9 @@ def _near(con: duckdb.DuckDBPyConnection, new: str, table: VendorTable) -> str:
 
 
 def since(con: duckdb.DuckDBPyConnection, merged: Merged) -> dict[str, dt.date]:
-    """First date on which each column has a new or another value; a row without a date counts from the beginning."""
+    """First date on which each column has a new or another value; without a date it is the beginning."""
     columns = [name for name in merged.columns if name not in merged.table.key]
-    date = merged.table.dated or merged.table.begins
+    date, key = merged.table.dated or merged.table.begins, sql.columns(merged.table.key)
     day = f"coalesce(w.{sql.quote(date)}, DATE '{BEGINNING}')" if date else f"DATE '{BEGINNING}'"
     differ = [
         f"min(day) FILTER (fate = 'new' OR w.{sql.quote(name)} IS DISTINCT FROM o.{sql.quote(name)})"
@@ -122,8 +122,7 @@ def since(con: duckdb.DuckDBPyConnection, merged: Merged) -> dict[str, dt.date]:
     ]
     found = con.execute(
         f"SELECT {', '.join(differ)} FROM (SELECT *, {day} AS day FROM {merged.winners} AS w) AS w "
-        f"LEFT JOIN (FROM {merged.old} SEMI JOIN {merged.winners} USING ({sql.columns(merged.table.key)})) AS o "
-        f"USING ({sql.columns(merged.table.key)})"
+        f"LEFT JOIN (FROM {merged.old} SEMI JOIN {merged.winners} USING ({key})) AS o USING ({key})"
     ).fetchall()[0]
     return {name: first for name, first in zip(columns, found, strict=True) if first is not None}
 
@@ -215,9 +214,7 @@ def parts(con: duckdb.DuckDBPyConnection, merged: Merged) -> Iterator[pa.Table |
             ).to_arrow_table()
 
 
-def _spans(
-    con: duckdb.DuckDBPyConnection, stored: Table, date: str
-) -> dict[Part, tuple[dt.date, dt.date]]:
+def _spans(con: duckdb.DuckDBPyConnection, stored: Table, date: str) -> dict[Part, tuple[dt.date, dt.date]]:
     """Give the first and the last date of each stored part."""
     files = ", ".join(sql.literal(str(part.path)) for part in stored.parts)
     rows = con.execute(

@@ -12,7 +12,15 @@ from kairos.panel import winsorise
 
 FILED = (
     *("netinc", "ncfo", "revenue", "gp", "ebit", "ebitda", "fcf", "equity", "assets", "debt"),
-    *("netinc_1y", "revenue_1y", "fcf_1y", "equity_1y", "earnings_std_4q", "revenue_std_4q", "assets_mean_4q"),
+    *(
+        "netinc_1y",
+        "revenue_1y",
+        "fcf_1y",
+        "equity_1y",
+        "earnings_std_4q",
+        "revenue_std_4q",
+        "assets_mean_4q",
+    ),
 )
 
 
@@ -78,7 +86,12 @@ TABLE = FeatureTable(
     name="feat_fundamental",
     doc="Ratios of the accounts in force to each other and to the market value of the session before, winsorised "
     "over the members of the date; NULL for others. Flows are of four quarters.",
-    inputs=(*(f"filings.{name}" for name in FILED), "daily.marketcap", "daily.ev", "sep_base_academic.member"),
+    inputs=(
+        *(f"filings.{name}" for name in FILED),
+        "daily.marketcap",
+        "daily.ev",
+        "sep_base_academic.member",
+    ),
     columns=lambda _: COLUMNS,
     params=FundamentalParams,
     uses=("equity.listing",),

@@ -39,7 +39,9 @@ def columns(p: GrowthParams) -> tuple[Column, ...]:
 def compute(x: Inputs, p: GrowthParams) -> Mapping[str, Array]:
     """Value at t from the report in force after the close of t and that of the same fiscal period a year before."""
     growths = {name: growth(x[of], x[f"{of}_1y"]) for name, of in OF.items()}
-    scores = [clipped_z(winsorise(g, x.members, p.lower, p.upper), x.members, p.clip) for g in growths.values()]
+    scores = [
+        clipped_z(winsorise(g, x.members, p.lower, p.upper), x.members, p.clip) for g in growths.values()
+    ]
     return {**growths, "growth_composite_z": blend(scores, [1.0] * len(scores), 1)}
 
 
@@ -47,7 +49,10 @@ TABLE = FeatureTable(
     name="feat_growth_v2",
     doc="Growth of revenue, earnings, free cash flow and book value against the report one fiscal year before, "
     "as both were known.",
-    inputs=(*(f"filings.{of}{year}" for of in OF.values() for year in ("", "_1y")), "sep_base_academic.member"),
+    inputs=(
+        *(f"filings.{of}{year}" for of in OF.values() for year in ("", "_1y")),
+        "sep_base_academic.member",
+    ),
     columns=columns,
     params=GrowthParams,
     history=lambda _, __: 0,

@@ -53,9 +53,19 @@ TABLE = FeatureTable(
     name="feat_institutional_academic",
     doc="Shares held by institutions, how many hold them, and the change against the calendar quarter before.",
     inputs=(
-        *(f"holdings.{name}" for name in ("inst_value", "inst_shares", "inst_num", "value_before", "shares_before", "num_before")),
+        *(
+            f"holdings.{name}"
+            for name in (
+                "inst_value",
+                "inst_shares",
+                "inst_num",
+                "value_before",
+                "shares_before",
+                "num_before",
+            )
+        ),
         "sep_base_academic.member",
-    ),  # fmt: skip
+    ),
     columns=columns,
     params=InstitutionalParams,
     history=lambda _, __: 0,

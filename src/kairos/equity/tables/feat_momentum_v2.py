@@ -46,7 +46,9 @@ def compute(x: Inputs, p: MomentumParams) -> Mapping[str, Array]:
         return clipped_z(winsorise(y, x.members, p.lower, p.upper), x.members, p.clip)
 
     month = past(p.month)
-    skipping = np.where(np.isfinite(total), lag(change(total, p.year - p.month, within=x.max_gap), p.month), np.nan)
+    skipping = np.where(
+        np.isfinite(total), lag(change(total, p.year - p.month, within=x.max_gap), p.month), np.nan
+    )
     weights = [p.momentum_weight, p.reversal_weight]
     return {
         "mom_1m": month,

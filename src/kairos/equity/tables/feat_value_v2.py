@@ -30,7 +30,12 @@ YIELDS = {"earnings_yield": "pe", "book_yield": "pb", "ebitda_yield": "evebitda"
 
 def columns(p: ValueParams) -> tuple[Column, ...]:
     """Yields and their composites."""
-    sources = ("Basu (1977)", "Rosenberg, Reid & Lanstein (1985)", "Loughran & Wellman (2011)", "Barbee, Mukherji & Raines (1996)")
+    sources = (
+        "Basu (1977)",
+        "Rosenberg, Reid & Lanstein (1985)",
+        "Loughran & Wellman (2011)",
+        "Barbee, Mukherji & Raines (1996)",
+    )
     return (
         *(
             Column(name, f"1 / {of}(t-1) for {getattr(p, of)[0]:g} < {of} < {getattr(p, of)[1]:g}", source, sign=1)

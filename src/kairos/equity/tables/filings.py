@@ -82,7 +82,9 @@ def make(context: Context, p: FilingParams, renewal: Renewal) -> Iterator[pa.Tab
             )
     with context.connect("sf1", "tickers", "listings") as con:
         register(con, context)
-        reports, quarterly, trailing = _read(con, p, context.sessions[row].item(), context.sessions[max(row - 1, 0)].item() if row else None)
+        reports, quarterly, trailing = _read(
+            con, p, context.sessions[row].item(), context.sessions[max(row - 1, 0)].item() if row else None
+        )
     seen = Seen.of(reports, quarterly, trailing, p)
     values = {**_trailing(seen), **_year_before(seen), **_spread(seen)}
     values |= {f"{name}_q": seen.quarter[name][:, 0] for name in FLOWS}
@@ -132,7 +134,9 @@ def _read(
     ).to_arrow_table()
     order = "ORDER BY company, reportperiod, datekey, lastupdated"
     versions = [
-        Versions.of(con.execute(f"SELECT * FROM version WHERE dimension = ? {order}", [dimension]).fetchnumpy())
+        Versions.of(
+            con.execute(f"SELECT * FROM version WHERE dimension = ? {order}", [dimension]).fetchnumpy()
+        )
         for dimension in (p.quarterly, p.trailing)
     ]
     return reports, versions[0], versions[1]
@@ -159,7 +163,10 @@ class Versions:
     @classmethod
     def of(cls, rows: Mapping[str, Any]) -> Versions:
         """From the columns of a query."""
-        values = {name: np.ma.filled(np.ma.asarray(rows[name], np.float64), np.nan) for name in ("assets", "equity", *FLOWS)}
+        values = {
+            name: np.ma.filled(np.ma.asarray(rows[name], np.float64), np.nan)
+            for name in ("assets", "equity", *FLOWS)
+        }
         period = rows["company"].astype(np.int64) * SPAN + _days(rows["reportperiod"])
         return cls(period, _days(rows["datekey"]), values)
 
@@ -181,7 +188,9 @@ def _days(dates: Any) -> Days:
 class Seen:
     """What each report is seen with: figures of its own fiscal quarter and of earlier ones, (F, PERIODS)."""
 
-    def __init__(self, days: Days, quarter: Mapping[str, Floats], trailing: Mapping[str, Floats], p: FilingParams) -> None:
+    def __init__(
+        self, days: Days, quarter: Mapping[str, Floats], trailing: Mapping[str, Floats], p: FilingParams
+    ) -> None:
         self.days, self.quarter, self.trailing = days, quarter, trailing
         gap = days[:, :-1] - days[:, 1:]
         self.next = (days[:, 1:] > 0) & (gap >= p.quarter[0]) & (gap <= p.quarter[1])

@@ -14,7 +14,6 @@ from kairos.equity.declare import BaseTable, Column, Params, Renewal
 from kairos.equity.splice import first_session, spliced
 from kairos.store import Part
 
-
 REACH = 300
 """Days before the last day of filing in which three quarters end: the filers of two earlier ones decide, too."""
 
@@ -119,7 +118,14 @@ TABLE = BaseTable(
     doc="Shares held by institutions (SF3) by quarter. A row acts from the second session after the day by which "
     "13F reports are due, until the next one. Both quarters' shares are on one split basis. A quarter for which "
     "too few managers are there is partial and known to be nothing.",
-    inputs=("sf3", "sep_base.close", "sep_base.closeunadj", "tickers.firstpricedate", "listings.last", "sessions.session"),
+    inputs=(
+        "sf3",
+        "sep_base.close",
+        "sep_base.closeunadj",
+        "tickers.firstpricedate",
+        "listings.last",
+        "sessions.session",
+    ),
     columns=lambda _: COLUMNS,
     params=HoldingParams,
     uses=("equity.listing",),

@@ -106,7 +106,9 @@ def make(context: Context, _: Params, renewal: Renewal) -> Iterator[pa.Table | P
     return iter(parts)
 
 
-def _keep(span: Span, kept: Mapping[Any, Any], parts: list[Any], written: list[Span], seals: list[str]) -> None:
+def _keep(
+    span: Span, kept: Mapping[Any, Any], parts: list[Any], written: list[Span], seals: list[str]
+) -> None:
     part, seal = kept[span]
     parts.append(part)
     written.append(span)
@@ -129,7 +131,11 @@ def _by_birth(context: Context, members: Members, wanted: list[Span]) -> Iterato
         return
     table, starts = context.table("sep_base"), np.array([start for start, _ in wanted], "datetime64[D]")
     ends = np.array([end for _, end in wanted], "datetime64[D]")
-    young = [name for name, day in members.first.items() if (at := _period(starts, ends, day)) is not None and at >= 0]
+    young = [
+        name
+        for name, day in members.first.items()
+        if (at := _period(starts, ends, day)) is not None and at >= 0
+    ]
     found: dict[int, list[pa.Table]] = defaultdict(list)
     oldest = _first_price(context, young)
     for part in table.parts:
@@ -148,7 +154,12 @@ def _by_birth(context: Context, members: Members, wanted: list[Span]) -> Iterato
     for period, span in enumerate(wanted):
         pieces = found.pop(period, [])
         if pieces:
-            yield span, _sorted(pa.concat_tables(pieces).unify_dictionaries()) if len(pieces) > 1 else plain_form(pieces[0])
+            yield (
+                span,
+                _sorted(pa.concat_tables(pieces).unify_dictionaries())
+                if len(pieces) > 1
+                else plain_form(pieces[0]),
+            )
 
 
 def _first_price(context: Context, tickers: list[str]) -> dt.date:

@@ -55,10 +55,8 @@ def _counts(context: Context, renewal: Renewal, parts: Sequence[pa.Table | Part]
     """Mean number of members of the sessions that have any, and the number of tickers that ever are members."""
     rows, days, tickers = 0, set(), set()
     for part in parts:
-        keys = part
-        if isinstance(part, Part):
-            assert renewal.before is not None
-            keys = context.part(renewal.before, part, ["ticker", "date"])
+        taken = isinstance(part, Part) and renewal.before is not None
+        keys = context.part(renewal.before, part, ["ticker", "date"]) if taken else part
         names, code = encode(keys["ticker"])
         rows += len(code)
         tickers.update(names[np.unique(code)].tolist())
