@@ -1,4 +1,4 @@
-"""Every column of the fundamental tables against its definition, cases by hand, and the simulation's truth."""
+"""Columns of the fundamental tables against their definition, cases by hand, and the simulation's truth."""
 
 import fundamentals_cases as hand
 import fundamentals_oracle as oracle

@@ -1,4 +1,4 @@
-"""An update equals a rebuild: new sessions, late filings, corrected histories, changed metadata and settings."""
+"""An update equals a rebuild: new sessions, late filings, corrected histories, changed metadata, settings."""
 
 import datetime as dt
 import json

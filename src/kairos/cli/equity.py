@@ -196,7 +196,10 @@ def update(
         console.table(list(rows[0]), [list(row.values()) for row in rows])
     console.table(
         ["table", "rows", "parts", "new parts", "since"],
-        [[b["table"], b["rows"], b["parts"], b["new_parts"], b["since"] or "all"] for b in report.built.built],
+        [
+            [b["table"], b["rows"], b["parts"], b["new_parts"], b["since"] or "all"]
+            for b in report.built.built
+        ],
     )
     for line in (*(report.loaded.remarks() if report.loaded else ()), *report.remarks()):
         console.note(line)

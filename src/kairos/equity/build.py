@@ -282,10 +282,10 @@ def _work(
         meta = {**declaration.meta(params), **context.remembered.pop(declaration.name, {})}
         return _logged(tx, put, before, parts, declaration.key, declaration.dated, meta)
     if isinstance(declaration, AssembledTable):
-        query, meta = declaration.query(context, params)
+        query, about = declaration.query(context, params)
         space = context.namespace
         return lambda more: tx.assemble(
-            declaration.name, query, key=declaration.key, namespace=space, meta={**more, **meta}
+            declaration.name, query, key=declaration.key, namespace=space, meta={**more, **about}
         )
     raise TypeError(f"{declaration.name} is no known kind of table")
 

@@ -30,7 +30,7 @@ from kairos.equity.frame import (
 )
 from kairos.equity.vendor import TABLES
 from kairos.errors import InputError, WorkError
-from kairos.panel import in_force, place, take
+from kairos.panel import Rows, in_force, place, take
 from kairos.settings import Settings
 from kairos.store import Part, Snapshot, Store, Table, check_parts, plain_form
 from kairos.store.sql import quote, scan
@@ -234,7 +234,7 @@ class Panels:
         self.prices = prices
         self.excerpt = excerpt
         self._loaded: dict[str, np.ndarray[Any, Any] | None] = {}
-        self._in_force: dict[str, tuple[Ints, Ints]] = {}
+        self._in_force: dict[str, tuple[Ints, Rows]] = {}
         self._selected: dict[bytes, list[tuple[Ints, Ints | None, int]]] = {}
 
     @cached_property
@@ -365,7 +365,7 @@ class Panels:
             known = dict(con.sql(f"SELECT ticker, {quote(column)} FROM ({ONE_ROW})").fetchall())
         return np.array([known.get(ticker) for ticker in self.frame.tickers.tolist()], dtype=object)
 
-    def _rows_in_force(self, table: Table) -> tuple[Ints, Ints]:
+    def _rows_in_force(self, table: Table) -> tuple[Ints, Rows]:
         """Order of the table's rows by ticker and date; (T, N) place in it of the row in force, or -1."""
         if table.name not in self._in_force:
             rules = table.meta["acts"]

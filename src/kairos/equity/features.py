@@ -51,7 +51,12 @@ class Wanted:
     """Rows of one part that are computed on a grid: their cells, ascending, and their places in the part."""
 
     cell: Ints
-    at: Ints | slice
+    at: Ints | None
+    """None when they are all rows of the part, in their order."""
+
+    def of(self, chosen: Ints | slice) -> Ints | slice:
+        """Places of some of the cells."""
+        return chosen if self.at is None else self.at[chosen]
 
 
 @dataclass
@@ -207,7 +212,7 @@ class Renewed:
     def _compute(
         self, values: dict[int, Values], excerpt: Excerpt, first: int, only: Mapping[int, Ints] | None = None
     ) -> None:
-        """Compute on an excerpt and fill in the rows from the session `first` on, or `only` some of a part."""
+        """Compute on an excerpt; fill in the rows from the session `first` on, or `only` some of a part."""
         panels = self.context.panels(PRICES, excerpt)
         inputs, frame = panels.inputs((*self.declaration.inputs, *self.declaration.optional)), panels.frame
         if first and self.declaration.resumed:
@@ -215,18 +220,13 @@ class Renewed:
         wanted = {}
         for number in values:
             part = frame.parts[number]
-            if only is None:
-                keep: Ints | slice = (
-                    slice(None)
-                    if first <= frame.start
-                    else part.cell % len(frame.sessions) >= first - frame.start
-                )
-            else:
-                keep = np.isin(part.chosen(np.arange(part.keys.num_rows)), only.get(number, []))
-            at = slice(None) if part.rows is None else part.rows[keep]
-            if part.rows is None and not isinstance(keep, slice):
-                at = np.flatnonzero(keep)
-            wanted[number] = Wanted(part.cell[keep], at)
+            if only is None and first <= frame.start:
+                wanted[number] = Wanted(part.cell, part.rows)
+                continue
+            rows = np.arange(part.keys.num_rows) if part.rows is None else part.rows
+            late = part.cell % len(frame.sessions) >= first - frame.start
+            keep = late if only is None else np.isin(rows, only.get(number, []))
+            wanted[number] = Wanted(part.cell[keep], rows[keep])
         _fill(self.declaration, self.params, inputs, wanted, values, self.context.settings.run.threads)
 
 
@@ -271,7 +271,7 @@ def _fill(
             for number, rows in wanted.items():
                 a, b = np.searchsorted(rows.cell, np.array([lo * T, hi * T], rows.cell.dtype))  # else a copy
                 for name, panel in block.items():
-                    _put(panel, rows.cell[a:b], lo * T, values[number][name], _part_of(rows.at, a, b))
+                    _put(panel, rows.cell[a:b], lo * T, values[number][name], rows.of(slice(a, b)))
 
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(fill, range(0, N, BLOCK)))
@@ -287,7 +287,7 @@ def _fill(
         for number, p in placed.items():
             inside = p.of_stretch(lo // length)
             cell = p.column[inside] * (hi - start) + (p.row[inside] - start)
-            at = inside if isinstance(wanted[number].at, slice) else wanted[number].at[inside]
+            at = wanted[number].of(inside)
             for name, panel in made.items():
                 _put(panel, cell, 0, values[number][name], at)
 
@@ -319,10 +319,6 @@ class Placed:
             return self.order[:0]
         found: Ints = self.order[self.bounds[number] : self.bounds[number + 1]]
         return found
-
-
-def _part_of(at: Ints | slice, a: int, b: int) -> Ints | slice:
-    return slice(a, b) if isinstance(at, slice) else at[a:b]
 
 
 def _put(panel: Array | Coded, cell: Ints, begin: int, out: np.ndarray[Any, Any], at: Ints | slice) -> None:

@@ -1,7 +1,7 @@
 """The feature matrix: every column of every feature table beside each other, assembled and not copied.
 
-All feature tables have the rows of the price base, in its order and cut into its parts, so the matrix is their
-positional join: a query that reads the columns that are asked for and nothing else.
+All feature tables have the rows of the price base, in its order and cut into its parts, so the matrix is
+their positional join: a query that reads the columns that are asked for and nothing else.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ MEMBERS = {NAME: True, "feat_matrix_v2": True, "feat_matrix_all": False}
 """The matrices, and whether they hold the members' rows only."""
 
 DOCS = {
-    NAME: "All features, composites and targets of the members of each date, with `regime` and `sector`. A column "
-    "name that several tables have belongs to one of them; the others' columns are called `<table>__<column>`.",
+    NAME: "All features, composites and targets of the members of each date, with `regime` and `sector`. A "
+    "column name that several tables have belongs to one of them; the others' columns are called "
+    "`<table>__<column>`.",
     "feat_matrix_v2": "Another name of `feat_matrix`.",
     "feat_matrix_all": "As `feat_matrix`, with the rows of names that are not members of the date.",
 }
@@ -52,8 +53,10 @@ def matrix_tables(features: Sequence[FeatureTable]) -> dict[str, AssembledTable]
     return {name: declared(name) for name in MEMBERS}
 
 
-def matrix_query(context: Context, features: Sequence[FeatureTable], *, members: bool) -> tuple[str, Mapping[str, Any]]:
-    """The positional join of the price base with all feature tables that are built, and what it knows of itself.
+def matrix_query(
+    context: Context, features: Sequence[FeatureTable], *, members: bool
+) -> tuple[str, Mapping[str, Any]]:
+    """The positional join of the price base with all feature tables that are built, and facts about it.
 
     Raises
     ------
@@ -113,6 +116,6 @@ def _check_rows(base: Table, table: Table) -> None:
     same = [part.rows for part in table.parts] == [part.rows for part in base.parts]
     if not same or table.meta.get("keys") != base.meta["keys"]:
         raise WorkError(
-            f"table {table.name} has not the rows of {PRICES}, so the matrix can't be assembled: rebuild it with "
-            f"`kairos equity build {table.name} --force`"
+            f"table {table.name} has not the rows of {PRICES}, so the matrix can't be assembled: rebuild it "
+            f"with `kairos equity build {table.name} --force`"
         )

@@ -152,8 +152,7 @@ def _declared(
     table = context.find(declaration.name)
     missing = declaration.lacks(context.has)
     if table is None and missing:
-        why = (f"{', '.join(missing)} missing",)
-        return _state(declaration.name, None, "not built", why), frozenset()
+        return _state(declaration.name, None, "not built", (f"{', '.join(missing)} missing",)), frozenset()
     own = staleness(context, declaration)
     reasons = own.reasons
     if table is not None and table.meta.get("recipe", {}).get("as_of"):

@@ -42,6 +42,7 @@ from kairos.panel.cross import (
     z,
 )
 from kairos.panel.lag import (
+    Rows,
     carry,
     change,
     expanding_quantile,
@@ -61,6 +62,7 @@ __all__ = [
     "Array",
     "Mask",
     "Rolling",
+    "Rows",
     "approach",
     "blend",
     "carry",

@@ -58,7 +58,8 @@ def quantile_of(x: Array, members: Mask, q: float) -> Array:
     >>> quantile_of(np.array([[1.0, 2.0, 4.0]]), np.array([[True, True, True]]), 0.75).tolist()
     [3.0]
     """
-    return _quantiles(columns(x), member_columns(members, x.shape), (q,))[0]
+    found: Array = _quantiles(columns(x), member_columns(members, x.shape), (q,))[0]
+    return found
 
 
 def z(x: Array, members: Mask) -> Array:

@@ -562,7 +562,7 @@ def cross_moments(x: Array, members: Mask, count: Array, mean: Array, std: Array
 
 
 @kernel
-def _select(values: Array, n: int, k: int) -> float:
+def _select(values: Any, n: int, k: int) -> Any:
     """Return the k-th smallest of the first n values, which are moved: smaller before, larger behind it."""
     low, high = 0, n - 1
     while low < high:
@@ -631,7 +631,7 @@ def clip_members(x: Array, members: Mask, low: Array, high: Array, out: Array, l
 
 @kernel
 def add_component(
-    part: Array, weight: Array, neutral: bool, total: Array, weights: Array, number: Array, lo: int, hi: int
+    part: Array, weight: Array, neutral: bool, total: Array, weights: Array, number: Any, lo: int, hi: int
 ) -> None:
     """Add weight·part to the total where both exist, its size to the weights, and count it."""
     for j in range(lo, hi):
@@ -646,7 +646,7 @@ def add_component(
 
 
 @kernel
-def divide_components(total: Array, weights: Array, number: Array, least: int, lo: int, hi: int) -> None:
+def divide_components(total: Array, weights: Array, number: Any, least: int, lo: int, hi: int) -> None:
     """The total over the weights where enough components exist, else NaN, in place."""
     for j in range(lo, hi):
         for t in range(total.shape[1]):

@@ -169,12 +169,12 @@ def in_force(
     [-1, 0, 0, -1]
     """
     out = np.empty((len(columns[0]), len(days)), dtype=np.int32)
-    ints = [np.ascontiguousarray(x, dtype=np.int64) for x in columns]
-    when = [x.astype("datetime64[D]").astype(np.int64) for x in (days, since, dated)]
+    begin, end, number = (np.ascontiguousarray(x, dtype=np.int64) for x in columns)
+    day, from_day, dated_day = (x.astype("datetime64[D]").astype(np.int64) for x in (days, since, dated))
     low, high = (x.astype(np.int64) for x in acts)
 
     def task(lo: int, hi: int) -> None:
-        kernels.in_force(when[0], *ints, when[1], low, high, when[2], max_age, out, lo, hi)
+        kernels.in_force(day, begin, end, number, from_day, low, high, dated_day, max_age, out, lo, hi)
 
     in_ranges(task, len(out), out.size)
     return out.T

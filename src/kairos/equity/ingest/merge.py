@@ -34,7 +34,7 @@ class Merged:
     table
         The declaration.
     view, winners, old
-        DuckDB view of the whole table; DuckDB table of the new and replaced rows in it; view of what is stored.
+        DuckDB view of the whole table; table of the new and replaced rows in it; view of the stored rows.
     columns
         Column → DuckDB type, in the order in which they are stored.
     new, changed, unchanged, older

@@ -8,7 +8,7 @@ import numpy as np
 
 from kairos.equity.declare import Column, FeatureTable, Params, Scope
 from kairos.equity.formulas import count_of, known_before
-from kairos.equity.frame import Array, Inputs
+from kairos.equity.frame import Array, Inputs, Mask
 from kairos.panel import blend, clipped_z, quantile_of
 
 
@@ -63,7 +63,7 @@ def compute(x: Inputs, p: ValueParams) -> Mapping[str, Array]:
     }
 
 
-def _cheapest(y: Array, members: Array, p: ValueParams) -> Array:
+def _cheapest(y: Array, members: Mask, p: ValueParams) -> Array:
     """1 where a yield is among the highest of a date with enough names, else 0."""
     bound = np.where(count_of(y, members) > p.crowd, quantile_of(y, members, p.cheapest), np.inf)
     with np.errstate(invalid="ignore"):

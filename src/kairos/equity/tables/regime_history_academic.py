@@ -79,10 +79,12 @@ def _label(values: Array, levels: tuple[float, ...], words: tuple[str, ...], p: 
     else:
         bounds = [np.full(len(values), np.nanquantile(values, level)) for level in levels]
     known = np.isfinite(values) & np.isfinite(bounds[0])
-    above = values > bounds[-1]
+    number = (values > bounds[-1]).astype(np.int64)
     if len(levels) == 2:
-        above = above.astype(np.int64) + (values >= bounds[0])
-    return np.where(known, np.array(words, dtype=object)[above.astype(np.int64)], None)
+        number += values >= bounds[0]
+    found = np.array(words, dtype=object)[number]
+    found[~known] = None
+    return found
 
 
 def in_sample(p: RegimeParams) -> str:

@@ -131,16 +131,12 @@ def _by_birth(context: Context, members: Members, wanted: list[Span]) -> Iterato
         return
     table, starts = context.table("sep_base"), np.array([start for start, _ in wanted], "datetime64[D]")
     ends = np.array([end for _, end in wanted], "datetime64[D]")
-    young = [
-        name
-        for name, day in members.first.items()
-        if (at := _period(starts, ends, day)) is not None and at >= 0
-    ]
+    young = [name for name, day in members.first.items() if _inside(starts, ends, day)]
     found: dict[int, list[pa.Table]] = defaultdict(list)
     oldest = _first_price(context, young)
     for part in table.parts:
         near = part.hi is None or part.hi >= wanted[0][0]
-        if not near and (not young or part.hi < oldest):
+        if not near and (not young or part.hi is None or part.hi < oldest):
             continue
         rows = context.part(table, part, NAMES, None if near else young)
         (names, code), day = encode(rows["ticker"]), dates(rows["date"])
@@ -170,9 +166,9 @@ def _first_price(context: Context, tickers: list[str]) -> dt.date:
     return first or dt.date.max
 
 
-def _period(starts: Days, ends: Days, day: Any) -> int | None:
+def _inside(starts: Days, ends: Days, day: Any) -> bool:
     at = int(np.searchsorted(starts, day, side="right")) - 1
-    return at if at >= 0 and day <= ends[at] else None
+    return at >= 0 and bool(day <= ends[at])
 
 
 def _sorted(rows: pa.Table) -> pa.Table:

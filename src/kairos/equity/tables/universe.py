@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from kairos.equity.context import Context, Excerpt
 from kairos.equity.declare import BaseTable, Column, Params, Renewal
@@ -31,7 +32,7 @@ def make(context: Context, _: Params, renewal: Renewal) -> Iterator[pa.Table | P
     found = configured(context, context.panels(PRICES, Excerpt(start)))
     decided = list(_rows(context, found, start, row))
     parts = spliced(context, renewal, pa.concat_tables(decided), row, TABLE.key) if row else decided
-    context.facts["universe"] = {**found.facts, **_counts(context, renewal, parts)}
+    context.facts["universe"] = {**found.facts, **_counts(parts)}
     return iter(parts)
 
 
@@ -51,12 +52,11 @@ def _rows(context: Context, found: Membership, start: int, first: int) -> Iterat
             })  # fmt: skip
 
 
-def _counts(context: Context, renewal: Renewal, parts: Sequence[pa.Table | Part]) -> dict[str, float]:
+def _counts(parts: Sequence[pa.Table | Part]) -> dict[str, float]:
     """Mean number of members of the sessions that have any, and the number of tickers that ever are members."""
     rows, days, tickers = 0, set(), set()
     for part in parts:
-        taken = isinstance(part, Part) and renewal.before is not None
-        keys = context.part(renewal.before, part, ["ticker", "date"]) if taken else part
+        keys = part if isinstance(part, pa.Table) else pq.read_table(part.path, columns=["ticker", "date"])
         names, code = encode(keys["ticker"])
         rows += len(code)
         tickers.update(names[np.unique(code)].tolist())
