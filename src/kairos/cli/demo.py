@@ -18,6 +18,9 @@ MARKETS = {"small": (300, 4), "medium": (1500, 8)}
 DESKS = {"small": (8, 80), "medium": (29, 500)}
 """ADRs and US stocks of the desk, both over the months of the packaged settings."""
 
+FACTORS = ("value_composite_z", "quality_composite_z", "alpha_CL_v2", "alpha_composite_v8")
+"""Columns whose components are planted, too."""
+
 MONTHS = 25
 DEMO = ".kairos-demo"
 """Marks a folder as made by the demo, so that the next demo may empty it."""
@@ -68,7 +71,7 @@ def _equity(out: Path, settings: "Settings", size: str) -> "list[Link]":
     simulate(market, tickers=tickers, years=years, seed=7)
     console.say(f"2/7  loading the vendor's files into {db}")
     ingest([market], db, settings=settings)
-    console.say("3/7  universe, price base and feature tables")
+    console.say("3/7  universe, features, fundamentals, composites, regime and the feature matrix")
     for line in build(db, settings=settings).remarks():
         console.note(f"     {line}")
     console.say("4/7  does ret_21d foretell returns? (lower is better)")
@@ -76,12 +79,18 @@ def _equity(out: Path, settings: "Settings", size: str) -> "list[Link]":
     console.table(*study.table())
     command = "equity signals --alpha ret_21d --lower-is-better"
     signal_page(signal_sheet(study, command)).write(out / "signals.html")
+    console.say("     and do value, quality and their composites?")
+    factors = signals(db, FACTORS, settings=settings)
+    console.table(*factors.table())
+    command = f"equity signals {' '.join(f'--alpha {name}' for name in FACTORS)}"
+    signal_page(signal_sheet(factors, command)).write(out / "factors.html")
     console.say("5/7  what would it have earned, after costs?")
     found = backtest(db, ["baseline", "risk1"], alpha="ret_21d", settings=settings, lower_is_better=True)
     _print_headlines(found)
     _write_sheets(found, out / "tearsheet.html")
     return [
         Link("Signal study", "signals.html", "Does the last month's return foretell the next days?"),
+        Link("Study of factors", "factors.html", "Value, quality, and composites that are built from them."),
         Link("Tear sheet of baseline", "tearsheet_baseline.html", "The best 50 names, equal weights."),
         Link("Tear sheet of risk1", "tearsheet_risk1.html", "75 names, scaled to 20 % volatility."),
         Link("What was planted", "vendor/truth.json", "The market's parameters."),
