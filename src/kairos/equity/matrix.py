@@ -63,15 +63,11 @@ def matrix_query(context: Context, features: Sequence[FeatureTable], *, members:
     base, space = context.table(PRICES), quote(context.namespace)
     built = [(feature, table) for feature in features if (table := context.find(feature.name)) is not None]
     for _, table in built:
-        _check_rows(base, table)
+        check_rows(base, table)
     owners = column_owners(context, built)
     listed = ['b."ticker"', 'b."date"']
     for i, (_, table) in enumerate(built):
-        for column in table.names:
-            if column not in table.key:
-                plain = owners[column] == table.name
-                name = column if plain else f"{table.name}__{column}"
-                listed.append(f"t{i}.{quote(column)} AS {quote(name)}")
+        listed += [f"t{i}.{quote(column)} AS {quote(name)}" for name, column in named(table, owners)]
     joined = "".join(f" POSITIONAL JOIN {space}.{quote(t.name)} t{i}" for i, (_, t) in enumerate(built))
     where = " WHERE b.member" if members else ""
     text = f"SELECT {', '.join(listed)} FROM {space}.{quote(PRICES)} b{joined}{where}"
@@ -79,6 +75,15 @@ def matrix_query(context: Context, features: Sequence[FeatureTable], *, members:
         rows = con.sql(f"SELECT count(*) FROM {quote(PRICES)} b{where}").fetchall()[0][0]
     last = max((part.hi for part in base.parts if part.hi), default=None)
     return text, {"rows": rows, "owners": owners, "last": last and last.isoformat()}
+
+
+def named(table: Table, owners: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Names that the columns of a feature table have in the matrix, each with the column."""
+    return [
+        (column if owners.get(column) == table.name else f"{table.name}__{column}", column)
+        for column in table.names
+        if column not in table.key
+    ]
 
 
 def column_owners(context: Context, built: Sequence[tuple[FeatureTable, Table]]) -> dict[str, str]:
@@ -109,7 +114,8 @@ def check_owners(settings_owners: Mapping[str, str], features: Sequence[FeatureT
             raise InputError(f"equity.matrix.owners.{column} = {table!r}: there is no such feature table")
 
 
-def _check_rows(base: Table, table: Table) -> None:
+def check_rows(base: Table, table: Table) -> None:
+    """Refuse a feature table that has not the rows of the price base, part by part."""
     same = [part.rows for part in table.parts] == [part.rows for part in base.parts]
     if not same or table.meta.get("keys") != base.meta["keys"]:
         raise WorkError(
