@@ -1,9 +1,9 @@
 """The feature matrix as Parquet files, one for each ticker, for models that are trained outside the database.
 
-Ten million rows go into thousands of files without being sorted as a whole: the rows of every stored part are
-in the order of (ticker, date), so tickers pass by in blocks, and the rows of a block are the next ones of every
-part of every table. Each row is decoded once. In memory are a block, and of each part the row group that it has
-reached.
+Ten million rows go into thousands of files without being sorted as a whole: the rows of every stored part
+are in the order of (ticker, date), so tickers pass by in blocks, and the rows of a block are the next ones of
+every part of every table. Each row is decoded once. In memory are a block, and of each part the row group
+that it has reached.
 """
 
 from __future__ import annotations
