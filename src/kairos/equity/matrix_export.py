@@ -156,7 +156,7 @@ def _streams(context: Context) -> list[_Stream]:
     Raises
     ------
     WorkError
-        When a table has not the rows of the price base, or lost a column that the matrix has.
+        When a table has not the rows of the price base, or a column of the matrix is in none.
     """
     matrix, base = context.table(NAME), context.table(PRICES)
     streams, missing = [_Stream(base, {"date": "date"})], set(matrix.names) - {*base.key}
@@ -170,8 +170,10 @@ def _streams(context: Context) -> list[_Stream]:
             if columns:
                 streams.append(_Stream(table, columns))
     if missing:
-        lost = ", ".join(sorted(missing))
-        raise WorkError(f"the tables of {NAME} have lost {lost}: run `kairos equity build {NAME}`")
+        raise WorkError(
+            f"no table has the columns {', '.join(sorted(missing))} of {NAME}: "
+            f"run `kairos equity build {NAME} --force`"
+        )
     for stream in streams:
         check_parts([stream.table])
     return streams
