@@ -481,6 +481,44 @@ def relocate(db: DbOption = None, config: ConfigOption = None, overrides: SetOpt
     console.say("The catalog names the parts where they are now.")
 
 
+@app.command("export-matrix")
+def export_matrix(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the exports; made if absent.")],
+    db: DbOption = None,
+    namespace: NamespaceOption = "main",
+    snapshot: SnapshotOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write feat_matrix as Parquet files, one a ticker: DIR/<last session>_academic_matrix/ticker=<TICKER>.
+
+    An earlier export of the same session is replaced when the new one is complete.
+
+    Example: kairos equity export-matrix --db data/kairos.duckdb --out feature_matrices
+    """
+    from kairos.equity.matrix_export import export_matrix as export
+
+    settings = settings_of(config, overrides, db)
+    with console.progress("Exporting", 1_000_000) as advance:
+        found = export(
+            Path(settings.data.db),
+            out,
+            settings=settings,
+            namespace=namespace,
+            snapshot=snapshot,
+            progress=lambda share: advance(round(share * 1_000_000)),
+        )
+    if json:
+        console.emit_json(found.as_dict())
+        return
+    console.say(found.folder)
+    console.note(
+        f"{found.rows:,} rows of {found.columns} columns, {found.tickers:,} tickers, "
+        f"{found.bytes / 1e6:,.1f} MB, {found.seconds:.1f} s"
+    )
+
+
 @app.command("export-db")
 def export_db(
     file: Annotated[Path, typer.Argument(help="The DuckDB file to write.")],

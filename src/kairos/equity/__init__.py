@@ -7,6 +7,7 @@ from kairos.equity.backtest import BacktestResult, backtest
 from kairos.equity.build import BuildReport, build
 from kairos.equity.download import DownloadReport, download
 from kairos.equity.ingest import IngestReport, ingest
+from kairos.equity.matrix_export import MatrixExport, export_matrix
 from kairos.equity.signals import SignalStudy, signals
 from kairos.equity.staleness import TableStatus, status
 from kairos.equity.universe import universe_list
@@ -18,6 +19,7 @@ __all__ = [
     "BuildReport",
     "DownloadReport",
     "IngestReport",
+    "MatrixExport",
     "SignalStudy",
     "TableStatus",
     "UniverseComparison",
@@ -26,6 +28,7 @@ __all__ = [
     "build",
     "compare",
     "download",
+    "export_matrix",
     "ingest",
     "signals",
     "status",

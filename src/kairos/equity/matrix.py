@@ -14,6 +14,7 @@ from kairos.equity.composites import CompositeTable
 from kairos.equity.context import PRICES, Context
 from kairos.equity.declare import AssembledTable, FeatureTable, Params
 from kairos.errors import InputError, WorkError
+from kairos.settings import Settings
 from kairos.store import Table
 from kairos.store.sql import quote
 
@@ -56,25 +57,24 @@ def matrix_tables(features: Sequence[FeatureTable]) -> dict[str, AssembledTable]
 def matrix_query(
     context: Context, features: Sequence[FeatureTable], *, members: bool
 ) -> tuple[str, Mapping[str, Any]]:
-    """The positional join of the price base with all feature tables that are built, and facts about it.
+    """Join the price base row by row with all feature tables that are built; say what is known of the matrix.
 
     Raises
     ------
+    InputError
+        When two columns would have one name.
     WorkError
         When a table has not the rows of the price base.
     """
     base, space = context.table(PRICES), quote(context.namespace)
     built = [(feature, table) for feature in features if (table := context.find(feature.name)) is not None]
     for _, table in built:
-        _check_rows(base, table)
+        check_rows(base, table)
     owners = column_owners(context, built)
+    _check_names([(name, table.name) for _, table in built for name, _ in named(table, owners)])
     listed = ['b."ticker"', 'b."date"']
     for i, (_, table) in enumerate(built):
-        for column in table.names:
-            if column not in table.key:
-                plain = owners[column] == table.name
-                name = column if plain else f"{table.name}__{column}"
-                listed.append(f"t{i}.{quote(column)} AS {quote(name)}")
+        listed += [f"t{i}.{quote(column)} AS {quote(name)}" for name, column in named(table, owners)]
     joined = "".join(f" POSITIONAL JOIN {space}.{quote(t.name)} t{i}" for i, (_, t) in enumerate(built))
     where = " WHERE b.member" if members else ""
     text = f"SELECT {', '.join(listed)} FROM {space}.{quote(PRICES)} b{joined}{where}"
@@ -84,35 +84,63 @@ def matrix_query(
     return text, {"rows": rows, "owners": owners, "last": last and last.isoformat()}
 
 
+def named(table: Table, owners: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Names that the columns of a feature table have in the matrix, each with the column."""
+    return [
+        (column if owners.get(column) == table.name else f"{table.name}__{column}", column)
+        for column in table.names
+        if column not in table.key
+    ]
+
+
 def column_owners(context: Context, built: Sequence[tuple[FeatureTable, Table]]) -> dict[str, str]:
     """Table that keeps the plain name of each column.
 
     The one that the settings name; else the one that has it in the matrix already; else a feature before a
-    composite, in the order in which tables are built. So a new table never renames a column.
+    composite, in the order in which tables are built. So a new table never renames a column. A namespace that
+    has no matrix yet follows ``main``. Names that differ in capitals only are one name, as in SQL.
     """
-    having: dict[str, list[str]] = defaultdict(list)
+    having: dict[str, dict[str, str]] = defaultdict(dict)
     for feature, table in sorted(built, key=lambda pair: isinstance(pair[0], CompositeTable)):
         for column in table.names:
             if column not in table.key:
-                having[column].append(feature.name)
-    declared = context.settings.equity.matrix.owners
-    before = context.find(NAME)
+                having[column.lower()][feature.name] = column
+    before = context.find(NAME) or context.snapshot.tables.get(("main", NAME))
     known: Mapping[str, str] = before.meta.get("owners", {}) if before else {}
-    return {
-        column: next((t for t in (declared.get(column), known.get(column)) if t in tables), tables[0])
-        for column, tables in having.items()
-    }
+    owners: dict[str, str] = {}
+    for tables in having.values():
+        wanted = [o.get(c) for o in (context.settings.equity.matrix.owners, known) for c in tables.values()]
+        owner = next((table for table in wanted if table in tables), next(iter(tables)))
+        owners |= dict.fromkeys(tables.values(), owner)
+    return owners
 
 
-def check_owners(settings_owners: Mapping[str, str], features: Sequence[FeatureTable]) -> None:
-    """Refuse owners that are no feature tables."""
-    names = {table.name for table in features}
-    for column, table in settings_owners.items():
-        if table not in names:
-            raise InputError(f"equity.matrix.owners.{column} = {table!r}: there is no such feature table")
+def check_owners(settings: Settings, features: Sequence[FeatureTable]) -> None:
+    """Refuse owners that are no feature tables, or don't have the column."""
+    known = {table.name: table for table in features}
+    for column, name in settings.equity.matrix.owners.items():
+        if name not in known:
+            raise InputError(f"equity.matrix.owners.{column} = {name!r}: there is no such feature table")
+        table, overrides = known[name], settings.equity.tables.get(name, {})
+        columns = (*table.columns(table.params()), *table.columns(table.resolve(overrides)))
+        if column not in {c.name for c in columns}:
+            raise InputError(f"equity.matrix.owners.{column} = {name!r}: the table has no column {column!r}")
 
 
-def _check_rows(base: Table, table: Table) -> None:
+def _check_names(columns: Sequence[tuple[str, str]]) -> None:
+    """Refuse two columns with one name: the database would give one of them another, silently."""
+    seen: dict[str, str] = {}
+    for name, table in columns:
+        other = seen.setdefault(name.lower(), table)
+        if other != table:
+            raise InputError(
+                f"two columns of {NAME} would be called {name!r}, of {other} and of {table}: give the "
+                "component of the composite another `name`"
+            )
+
+
+def check_rows(base: Table, table: Table) -> None:
+    """Refuse a feature table that has not the rows of the price base, part by part."""
     same = [part.rows for part in table.parts] == [part.rows for part in base.parts]
     if not same or table.meta.get("keys") != base.meta["keys"]:
         raise WorkError(

@@ -104,7 +104,7 @@ def check(settings: Settings) -> None:
         if name not in known:
             raise InputError(f"equity.tables.{name}: no such table{_nearest(name, known)}")
         known[name].resolve(overrides)
-    check_owners(settings.equity.matrix.owners, features(settings))
+    check_owners(settings, features(settings))
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
