@@ -16,6 +16,14 @@ def simulated(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def three_years(tmp_path_factory):
+    """Sixty tickers over three years: long enough for what needs a year of its own past."""
+    folder = tmp_path_factory.mktemp("three_years") / "vendor"
+    simulate(folder, tickers=60, years=3, seed=5)
+    return built(folder)
+
+
+@pytest.fixture(scope="session")
 def by_hand(tmp_path_factory):
     """One ticker for each case of section 1: gaps, ends, takeovers, splits, missing figures."""
     market = Market(tmp_path_factory.mktemp("by_hand") / "vendor", 130)

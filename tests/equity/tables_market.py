@@ -2,7 +2,8 @@
 
 import csv
 import datetime as dt
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from kairos.equity.build import BuildReport, build
 from kairos.equity.context import Context, open_store
 from kairos.equity.ingest import ingest
 from kairos.settings import Settings, load
+from kairos.store import Store
 
 MEMORY = ["run.memory_limit=1GB"]
 
@@ -133,6 +135,13 @@ def built(folder, tables=(), overrides=(), **options):
     db = folder.parent / "store" / "kairos.duckdb"
     ingest([folder], db, settings=settings)
     return Built(folder, db, settings, build(db, tables, settings=settings, **options))
+
+
+def copied(market, folder):
+    """The same store in another place, to be changed."""
+    db = shutil.copytree(market.db.parent, folder / "store") / market.db.name
+    Store(db).relocate()
+    return replace(market, db=db)
 
 
 def walk(market, seed, level=50.0, step=0.02):
