@@ -181,17 +181,11 @@ def test_a_backtest_says_it(whole):
         assert len(ahead(result.facts["data_warnings"])) == lines
 
 
-@pytest.mark.xfail(
-    reason="a warning goes by the settings of now, not by how the table was made",
-    raises=AssertionError,
-    strict=True,
-)
 def test_a_table_that_looks_ahead_is_marked_whatever_the_settings_are(whole):
     study = signals(whole.db, [V33], settings=load(overrides=MEMORY), namespace="whole")
     assert len(ahead(study.facts["data_warnings"])) == 1
 
 
-@pytest.mark.xfail(reason="the regimes of a strategy are not looked at", raises=AssertionError, strict=True)
 def test_a_strategy_that_holds_in_some_regimes_is_marked(whole):
     only = 'equity.strategies.risk1.regimes=["low_vol_bear", "normal_vol_bear"]'
     settings = load(overrides=[*MEMORY, "equity.strategies.risk1.top_n=10", WHOLE, only, *DATES])

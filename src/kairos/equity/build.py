@@ -242,7 +242,8 @@ def _start(
 
     def write() -> Table:
         start = time.monotonic()
-        table = work({"recipe": made_by, "facts": dict(context.facts.get(declaration.name, {}))})
+        facts = dict(context.facts.get(declaration.name, {}))
+        table = work({"recipe": made_by, "facts": facts, "ahead": declaration.in_sample(params)})
         old = {part.digest for part in before.parts} if before else set()
         report.built.append(
             {

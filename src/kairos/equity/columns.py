@@ -62,6 +62,17 @@ def _owner(context: Context, column: str) -> str | None:
     return matrix.meta.get("owners", {}).get(column) if matrix else None
 
 
+def looks_ahead(context: Context, table: str) -> list[str]:
+    """What a table, or one that it is made from, knows of the future: as it was made, and by the settings."""
+    found = []
+    for other in registry.select([table], context.settings):
+        now = other.in_sample(other.resolve(context.settings.equity.tables.get(other.name, {})))
+        stored = context.find(other.name)
+        what = now or (stored.meta.get("ahead", "") if stored else "")
+        found += [f"Look-ahead: {other.name} {what}"] if what else []
+    return found
+
+
 def warnings_of(context: Context, column: str) -> list[str]:
     """What a reader must know about a ``table.column`` that is used as a signal."""
     table, _, name = column.partition(".")
@@ -69,11 +80,7 @@ def warnings_of(context: Context, column: str) -> list[str]:
     declared = known.get(table)
     if declared is None:
         return []
-    ahead = [
-        f"Look-ahead: {other.name} {what}"
-        for other in registry.select([table], context.settings)
-        if (what := other.in_sample(other.resolve(context.settings.equity.tables.get(other.name, {}))))
-    ]
+    ahead = looks_ahead(context, table)
     params = declared.resolve(context.settings.equity.tables.get(table, {}))
     if any(c.level for c in declared.columns(params) if c.name == name):
         what = f"{column} is a level on today's split basis; compared across tickers it knows later splits"

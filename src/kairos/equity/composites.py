@@ -20,13 +20,16 @@ from typing import Any
 from kairos.equity.blends import REGIME, Blend, Leg, compute_blends, memory, past_weights, plain
 from kairos.equity.declare import Column, DateTable, Declaration, FeatureTable, Params, Scope
 from kairos.equity.frame import Array, Inputs
+from kairos.equity.tables.regime_history_academic import REGIMES
 from kairos.errors import InputError
 from kairos.evaluation.information import information_coefficient
 from kairos.panel import change, lag
 from kairos.settings import Composite, Settings
 
-Columns = Mapping[str, set[str]]
-"""Known columns by table."""
+Columns = Mapping[str, Mapping[str, str]]
+"""Known columns by table, and why one can't be a component (empty where it can)."""
+
+KEY = ("ticker", "date")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,8 +112,10 @@ def composite_tables(settings: Settings, declared: Mapping[str, Declaration]) ->
         by_table[b.entry.table].append(b)
     found: dict[str, Declaration] = {}
     for table, inside in by_table.items():
-        if table in declared:
-            raise InputError(f"{_key(inside[0].name)}.table = {table!r}: this table is declared already")
+        if table in declared or not table.startswith("feat_") or table.startswith("feat_matrix"):
+            raise InputError(
+                f"{_key(inside[0].name)}.table = {table!r}: name a table of its own that begins with feat_"
+            )
         found[table] = _table(table, tuple(inside))
         found.update({b.weights_table: _weights(b) for b in inside if b.weights_table})
     _check_tables(found)
@@ -132,38 +137,39 @@ def _looked_up(settings: Settings, declared: Mapping[str, Declaration]) -> dict[
             )
         parts = (*entry.components.items(), *entry.fallback.items())
         names = (component.name or _leg_name(source) for source, component in parts)
-        columns.setdefault(entry.table, set()).update((*Blend(entry, (), ()).results, *names))
+        made = dict.fromkeys((*Blend(entry, (), ()).results, *names), "")
+        columns[entry.table] = {**made, **columns.get(entry.table, {})}
     blends = {}
     for entry in entries.values():
         _check_weights(entry)
-        legs = tuple(_leg(entry, source, entry.components, entries, columns) for source in entry.components)
-        fallback = tuple(_leg(entry, source, entry.fallback, entries, columns) for source in entry.fallback)
+        legs = tuple(_leg(entry, "components", source, entries, columns) for source in entry.components)
+        fallback = tuple(_leg(entry, "fallback", source, entries, columns) for source in entry.fallback)
         blends[entry.name] = Blend(entry, legs, fallback)
     return blends
 
 
-def _known_columns(settings: Settings, declared: Mapping[str, Declaration]) -> dict[str, set[str]]:
+def _known_columns(settings: Settings, declared: Mapping[str, Declaration]) -> dict[str, Mapping[str, str]]:
     """Columns of the declared feature tables, by the settings and by default.
 
     A shipped composite names the usual column of a window; where the window is set otherwise the column is
     missing, which is said when the composite can't be built, and not unknown.
     """
-    return {
-        name: {
-            column.name
-            for params in (table.resolve(settings.equity.tables.get(name, {})), table.params())
-            for column in table.columns(params)
-        }
-        for name, table in declared.items()
-        if isinstance(table, FeatureTable)
-    }
+    gap, found = settings.equity.listing.max_gap, {}
+    for name, table in declared.items():
+        if isinstance(table, FeatureTable):
+            own = table.resolve(settings.equity.tables.get(name, {}))
+            ahead = "looks ahead: it holds returns after its date" if table.forward(own, gap) else ""
+            found[name] = {
+                column.name: ahead or ("holds words" if column.dtype == "VARCHAR" else "")
+                for params in (table.params(), own)
+                for column in table.columns(params)
+            }
+    return found
 
 
-def _leg(
-    entry: Composite, source: str, part: Mapping[str, Any], entries: Mapping[str, Composite], columns: Columns
-) -> Leg:
-    """One component: a composite by its name, or ``table.column``."""
-    where, given = f"{_key(entry.name)}.components", part[source]
+def _leg(entry: Composite, part: str, source: str, entries: Mapping[str, Composite], columns: Columns) -> Leg:
+    """One component: a composite by its name, or ``table.column``; `part` is ``components`` or ``fallback``."""
+    where, given = f"{_key(entry.name)}.{part}", getattr(entry, part)[source]
     name = given.name or _leg_name(source)
     if "." not in source:
         if source not in entries:
@@ -178,6 +184,8 @@ def _leg(
     if column not in columns[table]:
         hint = _nearest(column, columns[table])
         raise InputError(f"{where}: table {table} has no column {column!r}{hint}")
+    if why := columns[table][column]:
+        raise InputError(f"{where}: {source} {why}, and can't be a component")
     inside = column if table == entry.table and column in entries else ""
     if table == entry.table and not inside:
         raise InputError(f"{where}: {source} is a component in its own table; name what it is made of")
@@ -201,6 +209,11 @@ def _check_weights(entry: Composite) -> None:
         raise InputError(f"{where}: weights = 'ic' and regimes exclude each other")
     if entry.min_components > n:
         raise InputError(f"{where}.min_components = {entry.min_components}, and there are {n} components")
+    for part, labels in (("regimes", entry.regimes), ("exposure", entry.exposure)):
+        for label in labels:
+            if label not in REGIMES:
+                hint = _nearest(label, REGIMES)
+                raise InputError(f"{where}.{part}.{label}: there is no such regime{hint}")
     sets = {f"regimes.{label}": list(weights) for label, weights in entry.regimes.items()}
     for label, weights in sets.items():
         if len(weights) != n:
@@ -278,8 +291,10 @@ def _columns(blends: tuple[Blend, ...]) -> tuple[Column, ...]:
     owner: dict[str, tuple[Any, ...]] = {}
 
     def own(b: Blend, column: Column, *what: Any) -> None:
-        if owner.setdefault(column.name, what) != what:
-            where = f"{_key(b.name)}: its table {b.entry.table}"
+        where, name = f"{_key(b.name)}: its table {b.entry.table}", column.name.lower()
+        if name in KEY:
+            raise InputError(f"{where} has {column.name!r} as its key; no other column can have this name")
+        if owner.setdefault(name, (column.name, *what)) != (column.name, *what):
             raise InputError(f"{where} has another column {column.name!r}; give the component a `name`")
         found[column.name] = column
 

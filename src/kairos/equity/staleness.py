@@ -81,7 +81,9 @@ def staleness(context: Context, declaration: Declaration) -> Staleness:
         if changed is not None:
             why.append(f"{name} changed")
             since = min(since, changed)
-    if isinstance(declaration, FeatureTable) and table.meta.get("keys") != context.table(PRICES).meta.get("keys"):
+    if isinstance(declaration, FeatureTable) and table.meta.get("keys") != context.table(PRICES).meta.get(
+        "keys"
+    ):
         why = list(dict.fromkeys([*why, f"{PRICES} changed"]))
     odd = frozenset(_differing(made.get("columns", {}), now["columns"]))
     return Staleness((*why, *["settings changed"] * bool(odd)), since, odd)

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from kairos.errors import InputError
 from kairos.settings.tree import (
     Backtest,
+    ComponentDefaults,
     CompositeDefaults,
     Settings,
     StrategyDefaults,
@@ -235,13 +236,20 @@ def _known(tree: Mapping[str, Any]) -> list[str]:
     if not isinstance(tree["equity"], Mapping):
         return keys
     keys += [f"equity.strategies.{name}.{field}" for name in tree["equity"]["strategies"] for field in fields]
-    fields = [*CompositeDefaults.model_fields]
-    return keys + [
-        f"equity.composites.{name}.{field}" for name in tree["equity"]["composites"] for field in fields
-    ]
+    for name, entry in tree["equity"]["composites"].items():
+        keys += [f"equity.composites.{name}.{field}" for field in CompositeDefaults.model_fields]
+        parts = entry.get("components", {}) if isinstance(entry, Mapping) else {}
+        keys += [
+            f"equity.composites.{name}.components.{source}.{field}"
+            for source in parts
+            for field in ComponentDefaults.model_fields
+        ]
+    return keys
 
 
 def _origin(key: str, origins: Mapping[str, str]) -> str:
-    """Origin of a key, or of the first thing written below it."""
+    """Origin of a key, of the first thing written below it, or of the table that it stands in."""
     inside = (origin for leaf, origin in origins.items() if leaf.startswith(f"{key}."))
-    return origins.get(key) or next((origin for origin in inside if origin != "default"), "default")
+    around = (origin for leaf, origin in origins.items() if key.startswith(f"{leaf}."))
+    below = next((origin for origin in inside if origin != "default"), None)
+    return origins.get(key) or below or next(around, "default")

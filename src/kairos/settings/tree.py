@@ -294,8 +294,8 @@ class Strategy(StrategyDefaults):
 
 
 def _component(value: object) -> object:
-    """Read a bare number as the weight of a component."""
-    return {"weight": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+    """Read anything but a table as the weight of a component."""
+    return value if isinstance(value, Mapping | BaseModel) else {"weight": value}
 
 
 def _standard(value: object) -> object:

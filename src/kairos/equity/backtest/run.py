@@ -17,7 +17,7 @@ from kairos.equity.backtest.benchmark import benchmark_returns, follow
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.result import BacktestResult
 from kairos.equity.backtest.simulate import Signals, calendar, simulate
-from kairos.equity.columns import resolve, warnings_of
+from kairos.equity.columns import looks_ahead, resolve, warnings_of
 from kairos.equity.context import PRICES, Context, open_store
 from kairos.equity.frame import SomeRows
 from kairos.errors import InputError
@@ -29,6 +29,8 @@ from kairos.store.sql import quote, scan
 
 TABLES = {"risk4": "longonly_r4", "ls_opt": "ls_opt", "regime_switching": "regime_switching"}
 """Names under which the manual's queries look for results; other strategies use their own."""
+
+REGIMES = "regime_history_academic"
 
 
 def backtest(
@@ -143,7 +145,8 @@ def run_strategy(
     if benchmark is not None:
         bench_raw, bench = follow(simulation, benchmark_returns(context, benchmark, frame.sessions[days]))
         name = benchmark
-    facts = context.facts_of_data(warnings_of(context, column))
+    regimes = looks_ahead(context, REGIMES) if strategy.regimes else []
+    facts = context.facts_of_data(list(dict.fromkeys([*warnings_of(context, column), *regimes])))
     return BacktestResult(
         strategy,
         column,
@@ -202,7 +205,7 @@ def _allowed(context: Context, strategy: Strategy) -> np.ndarray[Any, np.dtype[n
     sessions = context.panels(PRICES).frame.sessions
     if not strategy.regimes:
         return np.ones(len(sessions), dtype=np.bool_)
-    rows = context.read("regime_history_academic", ["date", "regime"]).to_pydict()
+    rows = context.read(REGIMES, ["date", "regime"]).to_pydict()
     wanted = {
         day for day, regime in zip(rows["date"], rows["regime"], strict=True) if regime in strategy.regimes
     }
