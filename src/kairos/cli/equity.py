@@ -196,7 +196,10 @@ def update(
         console.table(list(rows[0]), [list(row.values()) for row in rows])
     console.table(
         ["table", "rows", "parts", "new parts", "since"],
-        [[b["table"], b["rows"], b["parts"], b["new_parts"], b["since"] or "all"] for b in report.built.built],
+        [
+            [b["table"], b["rows"], b["parts"], b["new_parts"], b["since"] or "all"]
+            for b in report.built.built
+        ],
     )
     for line in (*(report.loaded.remarks() if report.loaded else ()), *report.remarks()):
         console.note(line)
@@ -227,6 +230,40 @@ def status(
         ["table", "rows", "parts", "last", "state", "why"],
         [[t.name, t.rows, t.parts, t.last, t.state, "; ".join(t.why)] for t in found],
     )
+
+
+@app.command()
+def factors(
+    tables: Annotated[list[str] | None, typer.Argument(help="Feature tables; without one all.")] = None,
+    db: DbOption = None,
+    namespace: NamespaceOption = "main",
+    snapshot: SnapshotOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List every factor: formula, source, expected sign, and the share of the members' rows that have it.
+
+    Example: kairos equity factors feat_value_v2 --db data/kairos.duckdb
+    """
+    from kairos.equity.coverage import coverage
+
+    settings = settings_of(config, overrides, db)
+    db = Path(settings.data.db)
+    found = coverage(db, tables or (), settings=settings, namespace=namespace, snapshot=snapshot)
+    if json:
+        console.emit_json(found)
+        return
+    signs = {1: "+1", -1: "-1", 0: ""}
+    console.table(
+        ["factor", "kind", "sign", "first", "coverage", "last year", "source", "formula"],
+        [
+            [f.name, f.kind, signs[f.sign], f.first, f.coverage, f.last_year, f.source, f.formula]
+            for f in found
+        ],
+    )
+    for table, why in {f.table: f.why for f in found if f.why}.items():
+        console.note(f"{table}: {why}")
 
 
 @app.command()

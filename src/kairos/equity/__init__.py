@@ -5,6 +5,7 @@
 
 from kairos.equity.backtest import BacktestResult, backtest
 from kairos.equity.build import BuildReport, build
+from kairos.equity.coverage import Factor, coverage, factors
 from kairos.equity.download import DownloadReport, download
 from kairos.equity.ingest import IngestReport, ingest
 from kairos.equity.signals import SignalStudy, signals
@@ -17,6 +18,7 @@ __all__ = [
     "BacktestResult",
     "BuildReport",
     "DownloadReport",
+    "Factor",
     "IngestReport",
     "SignalStudy",
     "TableStatus",
@@ -25,7 +27,9 @@ __all__ = [
     "backtest",
     "build",
     "compare",
+    "coverage",
     "download",
+    "factors",
     "ingest",
     "signals",
     "status",

@@ -405,7 +405,7 @@ def _weights(b: Blend) -> DateTable:
     def derive(s: Mapping[str, Any], _: Params) -> Mapping[str, Any]:
         return past_weights({name: s[f"{name}_ic"] for name in names}, ic.min_dates, ic.signed)
 
-    how = "it" if ic.signed else "its excess over the smallest one"
+    how = "" if ic.signed else ", its excess over the smallest one"
     after = f"known {ic.lag} sessions after the {ic.horizon} sessions of the return"
     return DateTable(
         name=b.weights_table,
@@ -414,7 +414,7 @@ def _weights(b: Blend) -> DateTable:
         inputs=(*(leg.source for leg in b.legs), closeadj, "sep_base_academic.member"),
         columns=lambda _: (
             *(Column(f"{name}_ic", f"rank correlation of {name} with the return that follows, {after}", dtype="DOUBLE") for name in names),
-            *(Column(f"{name}_weight", f"mean of {name}_ic up to t, {how}; equal before {ic.min_dates} dates", dtype="DOUBLE") for name in names),
+            *(Column(f"{name}_weight", f"mean of {name}_ic up to t{how}; equal before {ic.min_dates} dates", dtype="DOUBLE") for name in names),
         ),
         history=lambda _, gap: total + max(gap, ic.horizon) + ic.horizon + 1,
         measure=_Traced(measure, b),
