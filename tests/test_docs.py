@@ -139,6 +139,7 @@ def test_settings_on_pages_are_valid(text: str, tmp_path: Path) -> None:
     file = tmp_path / "kairos.toml"
     file.write_text(text, encoding="utf-8")
     assert load(file).digest() != load().digest()
+    registry.check(load(file))
 
 
 @pytest.mark.parametrize("text", blocks("console"))
