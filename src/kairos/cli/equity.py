@@ -207,6 +207,32 @@ def update(
 
 
 @app.command()
+def pipeline(
+    source: Annotated[
+        list[Path], typer.Option("--source", metavar="DIR", help="Folder or file of the vendor.")
+    ],
+    folder: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Where dvc.yaml and kairos.toml are.")
+    ] = Path(),
+    db: DbOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a stage that was changed by hand.")
+    ] = False,
+) -> None:
+    """Write the stage `equity` into dvc.yaml, for `dvc repro`; other stages and comments stay.
+
+    DVC follows the section [equity] of kairos.toml; it is added, empty, where there is none. The file of --db
+    is seen from --dir.
+
+    Example: kairos equity pipeline --source exports && dvc repro
+    """
+    from kairos.equity.pipeline import write_pipeline
+
+    for path in write_pipeline(source, folder, db=db, force=force):
+        console.say(str(path))
+
+
+@app.command()
 def status(
     db: DbOption = None,
     namespace: NamespaceOption = "main",
