@@ -12,11 +12,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from kairos.cli import app
-from kairos.equity import registry, vendor
-from kairos.equity.declare import BaseTable, Declaration, FeatureTable
+from kairos.equity import Factor, factors, registry, vendor
+from kairos.equity.composites import CompositeTable
+from kairos.equity.declare import AssembledTable, BaseTable, DateTable, Declaration, FeatureTable, PanelTable
 from kairos.settings import Settings, load
 from kairos.settings.load import defaults_text
-from kairos.settings.tree import Backtest, Section, StrategyDefaults
+from kairos.settings.tree import Backtest, CompositeDefaults, Section, StrategyDefaults
 
 WIDTH = 88
 """Characters of a line of code that fit a page."""
@@ -84,10 +85,12 @@ def sections(text: str) -> Iterator[tuple[str, str, list[tuple[str, str, str]]]]
 
 def type_of(key: str) -> str:
     """Type and bounds of a setting, in words."""
-    parts = key.split(".")
+    parts = re.findall(r'"[^"]*"|[^.]+', key)
     model: type[Section] = Settings
     if parts[:2] == ["equity", "strategies"]:
         parts, model = parts[3:], StrategyDefaults if parts[3] in StrategyDefaults.model_fields else Backtest
+    elif parts[:2] == ["equity", "composites"]:
+        parts, model = parts[3:], CompositeDefaults
     root = model.model_json_schema()
     schema = root
     for part in parts:
@@ -115,7 +118,13 @@ def words(schema: Mapping[str, Any]) -> str:
         return f"list of {', '.join(map(words, schema['prefixItems']))}"
     if schema["type"] == "array":
         return f"list of {words(schema['items'])}"
-    names = {"integer": "whole number", "boolean": "true or false", "string": "text", "null": "empty"}
+    names = {
+        "integer": "whole number",
+        "boolean": "true or false",
+        "string": "text",
+        "null": "empty",
+        "object": "table",
+    }
     name = "date" if schema.get("format") == "date" else names.get(schema["type"], schema["type"])
     bounds = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     return ", ".join([name, *(f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema)])
@@ -182,13 +191,9 @@ A value at `date` t uses only what was known after the close of session t, unles
 says so. Missing is NULL. Parameters stand under `[equity.tables.<table>]`.
 """
     ]
-    settings = load()
-    for table in registry.tables(settings):
+    for table in registry.tables(load()):
         params = table.params()
-        columns = [(code(c.name), c.dtype, c.formula, c.source) for c in table.columns(params)]
-        known = 4 if any(source for *_, source in columns) else 3  # a column without any source is left out
-        parts += [f"## {table.name}\n", f"{table.doc}\n", facts(table, params)]
-        parts.append(grid(["column", "type", "formula", "source"][:known], [row[:known] for row in columns]))
+        parts += [f"## {table.name}\n", f"{table.doc}\n", facts(table, params), columns(table, params)]
         if values := params.model_dump(mode="json"):
             parts.append(
                 grid(["parameter", "default"], [(code(key), code(value)) for key, value in values.items()])
@@ -196,20 +201,114 @@ says so. Missing is NULL. Parameters stand under `[equity.tables.<table>]`.
     return "\n".join(parts)
 
 
+def columns(table: Declaration, params: Any) -> str:
+    """Write a table's columns; what none of them has (a sign, a source) is left out."""
+    found = table.columns(params)
+    headings = {"column": [code(c.name) for c in found], "type": [c.dtype for c in found]}
+    headings |= {"formula": [c.formula for c in found]}
+    headings |= {"sign": [SIGNS[c.sign] for c in found], "source": [c.source for c in found]}
+    shown = {heading: cells for heading, cells in headings.items() if any(cells)}
+    return grid(list(shown), zip(*shown.values(), strict=True)) if shown else ""
+
+
+SIGNS = {1: "+1", -1: "−1", 0: ""}
+"""The direction in which the literature expects returns to follow."""
+
+KINDS: Mapping[type[Declaration], str] = {
+    CompositeTable: "a row for each row of `sep_base_academic`, from entries of `[equity.composites]`",
+    FeatureTable: "a row for each row of `sep_base_academic`",
+    DateTable: "a row for each session",
+    AssembledTable: "a query over other tables, without rows of its own",
+    BaseTable: "made of the vendor's tables and other tables of this kind",
+}
+"""What kinds of tables there are; of several that fit the first."""
+
+
 def facts(table: Declaration, params: Any) -> str:
-    """What a table reads, how far it looks back, and across what."""
-    key = table.key if isinstance(table, BaseTable) else ("ticker", "date")
-    lines = [f"* key: {', '.join(map(code, key))}", f"* reads {', '.join(map(code, table.inputs))}"]
+    """What a table is, what it reads, how far it looks back, and across what."""
+    max_gap = load().equity.listing.max_gap
+    lines = [f"kind: {next(text for kind, text in KINDS.items() if isinstance(table, kind))}"]
+    lines += [f"key: {listed(key_of(table))}", f"reads {listed(table.inputs)}"]
     if table.optional:
-        lines.append(f"* reads where it exists: {', '.join(map(code, table.optional))}")
+        lines.append(f"reads where it exists: {listed(table.optional)}")
     if table.uses:
-        lines.append(f"* settings: {', '.join(map(code, table.uses))}")
+        lines.append(f"settings: {listed(table.uses)}")
+    if isinstance(table, BaseTable):
+        lines += acting(table.meta(params))
+    if isinstance(table, PanelTable):
+        lines.append(f"history: {table.history(params, max_gap)} sessions")
     if isinstance(table, FeatureTable):
-        max_gap = load().equity.listing.max_gap
-        lines += [f"* history: {table.history(params, max_gap)} sessions", f"* scope: {table.scope}"]
+        lines.append(f"scope: {table.scope}")
         if forward := table.forward(params, max_gap):
-            lines.append(f"* **looks forward** {forward} sessions: a target, never an input of a signal")
-    return "\n".join(lines) + "\n"
+            lines.append(f"**looks forward** {forward} sessions: a target, never an input of a signal")
+    if ahead := table.in_sample(params):
+        lines.append(f"**look-ahead**: {ahead}")
+    return "".join(f"* {line}\n" for line in lines)
+
+
+def listed(names: Iterable[str]) -> str:
+    """Write names one after the other."""
+    return ", ".join(map(code, names))
+
+
+def key_of(table: Declaration) -> tuple[str, ...]:
+    """Columns that identify a row."""
+    if isinstance(table, BaseTable | AssembledTable):
+        return table.key
+    return ("date",) if isinstance(table, DateTable) else ("ticker", "date")
+
+
+def acting(meta: Mapping[str, Any]) -> list[str]:
+    """On which sessions the rows of a table count that are not of one session."""
+    if "acts" in meta:
+        rule = meta["acts"]
+        until = f"until the next one, and for {rule['max_age']} days after {code(rule['dated'])} at most"
+        return [f"a row acts from its date on, {until}"]
+    return ["a row is an event of its session"] if "events" in meta else []
+
+
+# Factors
+
+
+def factors_page() -> str:
+    """Every column of every feature table in one list."""
+    parts = [
+        """# Factors
+
+Every column of every feature table. **Sign** is the direction in which the literature expects returns to
+follow, and empty where it says nothing. **History** is in sessions of the inputs before t. The parameters in
+a formula are listed under [Tables](tables.md).
+
+Which share of the members has a value, and since when, depends on your data, so it is not told here:
+`kairos equity factors --db data/kairos.duckdb` prints this list with it, `--json` for a script.
+"""
+    ]
+    every = factors(load())
+    for heading, kind, text in GROUPS:
+        parts += [f"## {heading}\n", f"{text}\n"]
+        inside = [factor for factor in every if factor.kind == kind]
+        for table in dict.fromkeys(factor.table for factor in inside):
+            parts += [f"### {table}\n", of_table([factor for factor in inside if factor.table == table])]
+    return "\n".join(parts)
+
+
+GROUPS = (
+    ("Features", "feature", "Made of prices, filings, forms and holdings, each in its own units."),
+    (
+        "Composites",
+        "composite",
+        """Entries of `[equity.composites]`, each with its standardised components: see
+[Composites](../concepts/composites.md). An entry of yours is a factor like these.""",
+    ),
+    ("Targets", "target", "What came after t. They look ahead, and no signal may use them."),
+)
+
+
+def of_table(inside: Sequence[Factor]) -> str:
+    """Write the factors of one table."""
+    rows = [(code(f.column), f.formula, SIGNS[f.sign], f.source) for f in inside]
+    facts = f"Reads {listed(inside[0].inputs)}; history {inside[0].history} sessions.\n\n"
+    return facts + grid(["factor", "formula", "sign", "source"], rows)
 
 
 def vendor_page() -> str:
@@ -312,6 +411,7 @@ def definitions(block: str) -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands": commands_page,
     "settings": settings_page,
+    "factors": factors_page,
     "tables": tables_page,
     "vendor": vendor_page,
     "panel": lambda: interface_page("kairos.panel"),

@@ -22,7 +22,8 @@ import kairos
 from kairos.cli import app
 from kairos.equity import backtest, build, ingest, registry, vendor
 from kairos.equity.context import Context, open_store
-from kairos.equity.features import feature_parts
+from kairos.equity.features import Renewed
+from kairos.equity.staleness import EVERYTHING
 from kairos.settings import load
 from kairos.settings.load import defaults
 from kairos.settings.tree import all_keys
@@ -119,7 +120,7 @@ def test_the_table_of_the_guide_is_what_its_definition_says(desk: Path) -> None:
     table, expected = names["TABLE"], names["expected"]
     settings = load()
     context = Context(open_store(desk / "data" / "kairos.duckdb", settings).snapshot(), settings)
-    made = pa.concat_tables(feature_parts(context, table, table.params())).to_pandas()
+    made = pa.concat_tables(Renewed(context, table, table.params(), EVERYTHING).parts()).to_pandas()
     prices = context.snapshot.read("sep_base_academic").to_pandas().merge(made, on=["ticker", "date"])
     listings = context.snapshot.read("listings").to_pandas().groupby("ticker").size()
     sessions = pd.DatetimeIndex(context.sessions)
@@ -138,6 +139,7 @@ def test_settings_on_pages_are_valid(text: str, tmp_path: Path) -> None:
     file = tmp_path / "kairos.toml"
     file.write_text(text, encoding="utf-8")
     assert load(file).digest() != load().digest()
+    registry.check(load(file))
 
 
 @pytest.mark.parametrize("text", blocks("console"))
@@ -190,15 +192,19 @@ def test_make_targets_on_pages_exist() -> None:
 
 def test_settings_reference_has_every_key(hooks: ModuleType) -> None:
     page = hooks.settings_page()
-    for key in all_keys(defaults()):
-        section, _, name = key.rpartition(".")
-        written = (
-            f"## {key}\n" in page
-            or f"| `{name}` |" in page.partition(f"## {section}\n")[2].partition("\n## ")[0]
-        )
-        assert written or any(f"## {key}." in line for line in page.splitlines() if line.startswith("## ")), (
-            key
-        )
+    assert [key for key in all_keys(defaults()) if not is_written(page, key.split("."))] == []
+
+
+def is_written(page: str, parts: list[str]) -> bool:
+    """A key has a heading of its own, or a row below one: its own, or that of the inline table it is in."""
+    if f"\n## {'.'.join(parts)}\n" in page or f"\n## {'.'.join(parts)}." in page:
+        return True
+    for i in range(1, len(parts)):
+        section = page.partition(f"\n## {'.'.join(parts[:i])}\n")[2].partition("\n## ")[0]
+        names = [".".join(parts[i:j]) for j in range(i + 1, len(parts) + 1)]
+        if any(f"| `{name}` |" in section or f'| `"{name}"` |' in section for name in names):
+            return True
+    return False
 
 
 def test_reference_has_every_command(hooks: ModuleType) -> None:
@@ -218,6 +224,55 @@ def test_reference_has_every_table_and_column(hooks: ModuleType) -> None:
         )
     raw = hooks.vendor_page()
     assert [table.name for table in vendor.TABLES if f"## {table.name}\n" not in raw] == []
+
+
+def test_factors_are_listed_with_formula_sign_and_source(hooks: ModuleType) -> None:
+    page = hooks.factors_page()
+    groups = {heading: page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0] for heading in GROUPS}
+    seen = 0
+    for table in registry.features(load()):
+        params, signs = table.params(), {1: "+1", -1: "−1", 0: ""}
+        (inside,) = [text for text in groups.values() if f"### {table.name}\n" in text]
+        section = inside.partition(f"### {table.name}\n")[2].partition("\n### ")[0]
+        assert f"history {table.history(params, 10)} sessions" in section
+        assert all(f"`{name.partition('.')[0]}`" in section for name in (*table.inputs, *table.optional))
+        for column in table.columns(params):
+            formula = column.formula.replace("|", "\\|")
+            row = f"| `{column.name}` | {formula} | {signs[column.sign]} | {column.source} |"
+            assert row in section
+            seen += 1
+    assert seen > 150
+    assert "| `accruals` | (netinc - ncfo) / assets | −1 | Sloan (1996) |" in groups["Features"]
+    assert "`alpha_composite_v8`" in groups["Composites"]
+    assert "`ret_5d_f`" in groups["Targets"]
+    assert "`ret_5d_f`" not in groups["Features"] + groups["Composites"]
+
+
+GROUPS = ("Features", "Composites", "Targets")
+
+
+FACTS = {
+    "feat_value": [
+        "key: `ticker`, `date`",
+        "scope: both",
+        "| sign | source |",
+        "| +1 | Fama & French (1992) |",
+    ],
+    "feat_targets": ["looks forward", "key: `ticker`, `date`"],
+    "feat_composite_v5": ["entries of `[equity.composites]`", "`feat_value_v2.value_quality_adj`"],
+    "market": ["kind: a row for each session", "key: `date`", "history: 1 sessions"],
+    "feat_matrix": ["a query over other tables", "key: `ticker`, `date`", "`feat_trend`", "`equity.matrix`"],
+    "filings": ["key: `ticker`, `date`, `first_listing`", "until the next one", "400 days after `datekey`"],
+    "insider_forms": ["an event of its session"],
+    "listings": ["key: `ticker`, `listing`"],
+}
+"""What the page of tables must say of the kinds of declarations."""
+
+
+@pytest.mark.parametrize("table", FACTS)
+def test_tables_are_described_by_their_kind(hooks: ModuleType, table: str) -> None:
+    section = hooks.tables_page().partition(f"## {table}\n")[2].partition("\n## ")[0]
+    assert [text for text in FACTS[table] if text not in section] == []
 
 
 @pytest.mark.parametrize("name", ["kairos.panel", "kairos.evaluation", "kairos.store", "kairos.adr"])

@@ -16,7 +16,7 @@ FLOORS = [
     {"panel"},
     {"market"},
     {"store"},
-    {"executor"},
+    {"executor", "pipeline"},
     {"settings"},
     {"errors"},
 ]

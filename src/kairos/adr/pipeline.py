@@ -3,32 +3,30 @@
 DVC is a tool that users run, no library of ours: `dvc.yaml` names for each step its command, what it reads
 and writes, and the settings in `kairos.toml` on which it depends; `dvc repro` runs what has changed. A file
 that the user brought is a dependency and never an output, for DVC deletes outputs before it makes them again.
+Stages of others in the same file stay as they are.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kairos.adr.run import STEPS, Step
 from kairos.errors import InputError
+from kairos.pipeline import FILE, check_dates, save, settings_of, with_stages
 from kairos.settings.load import DEFAULT_FILE, defaults_text
 
 if TYPE_CHECKING:
     from kairos.adr.desk import Desk
 
-PIPELINE = "dvc.yaml"
-HEADING = (
-    "# The desk's steps, written by `kairos adr pipeline`.\n"
-    "# Write it anew when the list of ADRs, your own files or the model's name change.\n"
-)
+OWNER = "adr"
+HEADING = "  # Write it anew when the list of ADRs, your own files or the model's name change.\n"
 
 
 def write_pipeline(desk: Desk) -> list[Path]:
-    """Write ``dvc.yaml`` and, where there is none, ``kairos.toml`` with every setting of the desk.
+    """Write the desk's stages into ``dvc.yaml``, and all its settings into a ``kairos.toml`` without any.
 
     Returns
     -------
@@ -38,20 +36,28 @@ def write_pipeline(desk: Desk) -> list[Path]:
     Raises
     ------
     InputError
-        When a ``kairos.toml`` is there that lacks settings which the stages follow, or the instrument map or
-        a file of the user is wrong, or, without ``force``, when the user has files where a stage writes.
+        When a ``kairos.toml`` has some of the settings that the stages follow and lacks others, ``dvc.yaml``
+        is not understood, or the instrument map or a file of the user is wrong, or, without ``force``, when
+        the user has files where a stage writes, or changed the stages.
     """
-    config = desk.path(DEFAULT_FILE)
-    files = []
-    if config.is_file():
-        _check_complete(config)
-    else:
-        files.append((DEFAULT_FILE, lambda path: path.write_text(_desk_settings(), encoding="utf-8")))
+    config, file = desk.path(DEFAULT_FILE), desk.path(FILE)
+    tree = settings_of(config)
+    if OWNER in tree:
+        _check_complete(config, tree)
     stages = [(step, step.writes(desk)) for step in STEPS]
     desk.refuse_users(name for _, outs in stages for out in outs for name in _files(desk, out))
-    text = HEADING + "stages:\n" + "".join(_stage(desk, step, outs) for step, outs in stages if outs)
-    files.append((PIPELINE, lambda path: path.write_text(text, encoding="utf-8")))
-    return desk.save(files)
+    text = {step.name: _stage(desk, step, outs) for step, outs in stages if outs}
+    if text:
+        first = next(iter(text))
+        text[first] = HEADING + text[first]
+    pipeline = with_stages(file, OWNER, text, force=desk.force)
+    written = []
+    if OWNER not in tree:
+        before = f"{config.read_text(encoding='utf-8')}\n" if config.is_file() else ""
+        save(config, before + _desk_settings())
+        written.append(config)
+    save(file, pipeline)
+    return [*written, file]
 
 
 def _files(desk: Desk, out: str) -> list[str]:
@@ -79,22 +85,18 @@ def _desk_settings() -> str:
     return text[text.index("# The ADR desk:") :]
 
 
-def _check_complete(config: Path) -> None:
+def _check_complete(config: Path, tree: Mapping[str, Any]) -> None:
     """Stages can follow only what stands in the file: what is missing there is named."""
-    tree = tomllib.loads(config.read_text(encoding="utf-8"))
-    missing, dates = [], []
+    missing = []
     for key in dict.fromkeys(key for step in STEPS for key in step.settings):
         value: object = tree
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is None:
             missing.append(key)
-        if isinstance(value, dt.date):
-            dates.append(key)
     if missing:
         raise InputError(
             f"{config}: DVC follows settings that stand in the file, and {', '.join(missing)} do not; add "
             "them with their present values (`kairos config show` prints them)"
         )
-    if dates:
-        raise InputError(f"{config}: DVC can't follow a bare date; write {', '.join(dates)} in quotes")
+    check_dates(config, tree[OWNER], OWNER)

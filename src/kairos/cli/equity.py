@@ -207,6 +207,32 @@ def update(
 
 
 @app.command()
+def pipeline(
+    source: Annotated[
+        list[Path], typer.Option("--source", metavar="DIR", help="Folder or file of the vendor.")
+    ],
+    folder: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Where dvc.yaml and kairos.toml are.")
+    ] = Path(),
+    db: DbOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a stage that was changed by hand.")
+    ] = False,
+) -> None:
+    """Write the stage `equity` into dvc.yaml, for `dvc repro`; other stages and comments stay.
+
+    DVC follows the section [equity] of kairos.toml; it is added, empty, where there is none. The file of --db
+    is seen from --dir.
+
+    Example: kairos equity pipeline --source exports && dvc repro
+    """
+    from kairos.equity.pipeline import write_pipeline
+
+    for path in write_pipeline(source, folder, db=db, force=force):
+        console.say(str(path))
+
+
+@app.command()
 def status(
     db: DbOption = None,
     namespace: NamespaceOption = "main",
@@ -230,6 +256,40 @@ def status(
         ["table", "rows", "parts", "last", "state", "why"],
         [[t.name, t.rows, t.parts, t.last, t.state, "; ".join(t.why)] for t in found],
     )
+
+
+@app.command()
+def factors(
+    tables: Annotated[list[str] | None, typer.Argument(help="Feature tables; without one all.")] = None,
+    db: DbOption = None,
+    namespace: NamespaceOption = "main",
+    snapshot: SnapshotOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List every factor: formula, source, expected sign, and the share of the members' rows that have it.
+
+    Example: kairos equity factors feat_value_v2 --db data/kairos.duckdb
+    """
+    from kairos.equity.coverage import coverage
+
+    settings = settings_of(config, overrides, db)
+    db = Path(settings.data.db)
+    found = coverage(db, tables or (), settings=settings, namespace=namespace, snapshot=snapshot)
+    if json:
+        console.emit_json(found)
+        return
+    signs = {1: "+1", -1: "-1", 0: ""}
+    console.table(
+        ["factor", "kind", "sign", "first", "coverage", "last year", "source", "formula"],
+        [
+            [f.name, f.kind, signs[f.sign], f.first, f.coverage, f.last_year, f.source, f.formula]
+            for f in found
+        ],
+    )
+    for table, why in {f.table: f.why for f in found if f.why}.items():
+        console.note(f"{table}: {why}")
 
 
 @app.command()

@@ -5,6 +5,7 @@
 
 from kairos.equity.backtest import BacktestResult, backtest
 from kairos.equity.build import BuildReport, build
+from kairos.equity.coverage import Factor, coverage, factors
 from kairos.equity.download import DownloadReport, download
 from kairos.equity.ingest import IngestReport, ingest
 from kairos.equity.matrix_export import MatrixExport, export_matrix
@@ -18,6 +19,7 @@ __all__ = [
     "BacktestResult",
     "BuildReport",
     "DownloadReport",
+    "Factor",
     "IngestReport",
     "MatrixExport",
     "SignalStudy",
@@ -27,8 +29,10 @@ __all__ = [
     "backtest",
     "build",
     "compare",
+    "coverage",
     "download",
     "export_matrix",
+    "factors",
     "ingest",
     "signals",
     "status",

@@ -154,7 +154,8 @@ def _known_columns(settings: Settings, declared: Mapping[str, Declaration]) -> d
     A shipped composite names the usual column of a window; where the window is set otherwise the column is
     missing, which is said when the composite can't be built, and not unknown.
     """
-    gap, found = settings.equity.listing.max_gap, {}
+    gap = settings.equity.listing.max_gap
+    found: dict[str, Mapping[str, str]] = {}
     for name, table in declared.items():
         if isinstance(table, FeatureTable):
             own = table.resolve(settings.equity.tables.get(name, {}))
@@ -168,7 +169,7 @@ def _known_columns(settings: Settings, declared: Mapping[str, Declaration]) -> d
 
 
 def _leg(entry: Composite, part: str, source: str, entries: Mapping[str, Composite], columns: Columns) -> Leg:
-    """One component: a composite by its name, or ``table.column``; `part` is ``components`` or ``fallback``."""
+    """One entry of ``components`` or ``fallback``: a composite by its name, or ``table.column``."""
     where, given = f"{_key(entry.name)}.{part}", getattr(entry, part)[source]
     name = given.name or _leg_name(source)
     if "." not in source:

@@ -84,6 +84,8 @@ def update(
     `closeadj` for a dividend changes the returns of the past in their last digits, and with them the market,
     betas and all that is scored across names: then these are made as a whole, and the report says so.
 
+    On an empty store with sources everything is loaded and made for the first time.
+
     Parameters
     ----------
     sources : sequence of Path
@@ -94,17 +96,17 @@ def update(
     Raises
     ------
     InputError
-        As `ingest`, `build` and `download`; and when there is nothing to update yet.
+        As `ingest`, `build` and `download`; and when there is nothing to update yet, and no source.
     """
     started, store = time.monotonic(), open_store(db, settings)
     registry.check(settings)
-    before = store.snapshot()
-    if not before.has("sep_base"):
+    begun = store.exists and store.snapshot().has("sep_base")
+    if not begun and (from_vendor or not sources):
         raise InputError(f"{db} holds no prices yet; load them once with `kairos equity ingest` and `build`")
     with tempfile.TemporaryDirectory(prefix="kairos-update-") if from_vendor else nullcontext("") as folder:
         fetched = None
         if from_vendor:
-            fetched = download(Path(folder), since=_since(before, settings), settings=settings)
+            fetched = download(Path(folder), since=_since(store.snapshot(), settings), settings=settings)
             sources = [*sources, Path(folder)]
         sources = [path for path in sources if not _empty(path)]
         with store.publish(wait=wait) as tx:
