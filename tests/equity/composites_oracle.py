@@ -404,7 +404,7 @@ def regime_measures(stored):
     std = r.rolling(21, min_periods=need).apply(lambda x: pd.Series(x).std(ddof=1), raw=False)
     std = std.where(age >= 21)
     last = latest_price(stored)
-    path = (last / last.shift(60) - 1.0).where(price.notna())  # as the returns of the features: of a row of t
+    path = last / last.shift(60) - 1.0
     known = stored.members.shift(1, fill_value=False)
     return {
         "vol": std.where(known).median(axis=1),

@@ -38,7 +38,7 @@ def columns(p: RegimeParams) -> tuple[Column, ...]:
     over = "the sessions up to t-1" if p.lookback == "expanding" else "ALL sessions, the future included"
     return (
         Column("vol", f"median over the members of t-1 of std_{p.volatility}(r)", dtype="DOUBLE"),
-        Column("trend", f"median over the members of t-1 of their return over {p.trend} sessions", dtype="DOUBLE"),
+        Column("trend", f"median over the members of t-1 of their return over {p.trend} sessions, last prices within equity.listing.max_gap sessions", dtype="DOUBLE"),
         Column("dispersion", "deviation of r_t over the members of t-1", dtype="DOUBLE"),
         Column("vol_regime", f"vol below the {p.low:g} or above the {p.high:g} quantile over {over}", dtype="VARCHAR"),
         Column("trend_regime", f"trend below the {p.low:g} or above the {p.high:g} quantile over {over}", dtype="VARCHAR"),
@@ -50,8 +50,7 @@ def columns(p: RegimeParams) -> tuple[Column, ...]:
 def measure(x: Inputs, p: RegimeParams) -> Mapping[str, Array]:
     """Value at t from returns up to t, over the members of the session before."""
     total, known = x["closeadj"], lag(x.members, 1)
-    r = returns(total)
-    path = np.where(np.isfinite(total), change(total, p.trend, within=x.max_gap), np.nan)
+    r, path = returns(total), change(total, p.trend, within=x.max_gap)
     return {
         "vol": quantile_of(x.rolling(p.volatility).std(r), known, 0.5),
         "trend": quantile_of(path, known, 0.5),
