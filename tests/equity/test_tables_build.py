@@ -336,3 +336,44 @@ def test_no_prices_is_an_error_with_the_next_step(tmp_path):
     ingest([folder], db, settings=settings)
     with pytest.raises(InputError, match=r"kairos equity ingest"):
         build(db, settings=settings)
+
+
+def matrix_is_right(market):
+    """The matrix, if it is there, says of every row what the tables say."""
+    if ("main", "feat_matrix_all") not in market.snapshot().tables:
+        return False
+    rows = market.read("feat_matrix_all").set_index(["ticker", "date"]).sort_index()
+    for name, column in (("feat_beta", "beta_21d"), ("feat_trend", "sma_5"), ("sep_base_academic", "close")):
+        told = market.read(name).set_index(["ticker", "date"]).sort_index()[column]
+        if column in rows:
+            assert rows[column].equals(told), name
+    return True
+
+
+def test_the_matrix_follows_a_table_that_is_built_alone(tiny):
+    made = small(tiny).build()
+    assert matrix_is_right(made)
+    change = ["equity.tables.feat_beta.windows=[21,42]"]
+    report = made.build("feat_beta", overrides=change)
+    assert [row["table"] for row in report.built] == ["feat_beta"]
+    names = made.snapshot().table("feat_matrix").names
+    assert "beta_42d" in names
+    assert "beta_252d" not in names
+    assert matrix_is_right(made)
+    assert made.build(overrides=change).built
+    assert matrix_is_right(made)
+
+
+def test_a_matrix_over_tables_with_other_rows_is_taken_out(tiny, tmp_path):
+    """A base with new rows under features that were not made again would shift every row."""
+    market = small(tiny)
+    made = market.build()
+    market.add("NEW", np.round(np.linspace(20, 30, 70), 2))
+    market.folder = tmp_path / "later"
+    market.write()
+    ingest([market.folder], made.db, settings=made.settings)
+    report = made.build("feat_trend")
+    assert any("feat_matrix is taken out" in line for line in report.remarks())
+    assert not matrix_is_right(made)
+    made.build()
+    assert matrix_is_right(made)

@@ -150,6 +150,7 @@ def build_into(
     report, plan = BuildReport(namespace=context.namespace), registry.select(tables, context.settings)
     forced = {table.name for table in plan if force and (not tables or table.name in tables)}
     _make(tx, context, plan, forced, report, progress)
+    _settle(tx, context, plan, report)
     unmet = [name for name in tables if name in report.not_built]
     if unmet or (report.not_built and not report.built and not report.current):
         raise InputError("; ".join(f"{name} can't be built: {why}" for name, why in report.not_built.items()))
@@ -179,7 +180,7 @@ def _make(
                 context.made[name] = pending.pop(name).result()
             missing = declaration.lacks(context.has)
             if missing:
-                report.not_built[declaration.name] = _missing(missing)
+                report.not_built[declaration.name] = _missing(missing, report.not_built)
                 continue
             stale = EVERYTHING if declaration.name in forced else staleness(context, declaration)
             if not stale.reasons:
@@ -190,6 +191,31 @@ def _make(
         for name, future in pending.items():
             context.made[name] = future.result()
     report.facts = context.facts
+
+
+def _settle(tx: Transaction, context: Context, plan: Sequence[Declaration], report: BuildReport) -> None:
+    """Assemble tables anew that were not asked for and are made of what has changed, or take them out.
+
+    A positional join over tables that have not the same rows any more would show wrong rows.
+    """
+    planned = {declaration.name for declaration in plan}
+    for declaration in registry.tables(context.settings):
+        old = context.find(declaration.name)
+        if not isinstance(declaration, AssembledTable) or old is None or declaration.name in planned:
+            continue
+        if not any(name in context.made for name in declaration.reads):
+            continue
+        params = params_of(context, declaration)
+        try:
+            query, about = declaration.query(context, params)
+        except WorkError as error:
+            tx.drop(declaration.name, context.namespace)
+            report.warnings.append(
+                f"{declaration.name} is taken out until `kairos equity build` makes it: {error}"
+            )
+            continue
+        meta = {"recipe": old.meta.get("recipe", {}), **about}  # still stale where it was
+        tx.assemble(declaration.name, query, key=declaration.key, namespace=context.namespace, meta=meta)
 
 
 def _command(tables: Sequence[str], as_of: dt.date | None, into: str, force: bool) -> str:
@@ -214,7 +240,10 @@ def _check_unmoved(base: Snapshot, now: Snapshot, context: Context, made: Sequen
                 )
 
 
-def _missing(tables: Sequence[str]) -> str:
+def _missing(tables: Sequence[str], not_built: Mapping[str, str]) -> str:
+    """What is missing, and the command that makes it, or why nothing does."""
+    if causes := [not_built[name] for name in tables if name in not_built]:
+        return f"{', '.join(tables)} missing: {causes[0]}"
     raw = any(name in RAW for name in tables)
     command = "kairos equity ingest" if raw else f"kairos equity build {' '.join(tables)}"
     return f"{', '.join(tables)} missing; run `{command}`"
@@ -244,6 +273,8 @@ def _start(
         start = time.monotonic()
         facts = dict(context.facts.get(declaration.name, {}))
         table = work({"recipe": made_by, "facts": facts, "ahead": declaration.in_sample(params)})
+        if table.meta.get("empty"):
+            report.warnings.append(f"{table.name}: no value in {', '.join(table.meta['empty'])}")
         old = {part.digest for part in before.parts} if before else set()
         report.built.append(
             {
@@ -272,7 +303,7 @@ def _work(
     if isinstance(declaration, FeatureTable):
         renewed = Renewed(context, declaration, params, stale)
         rows, seals = renewed.parts(), context.table(PRICES).meta["keys"]
-        meta = {"keys": seals, "changes": log(before, renewed.changes(stale))}
+        meta = {"keys": seals, "changes": log(before, renewed.changes(stale)), "empty": renewed.empty}
         return lambda more: put(rows, key=("ticker", "date"), meta={**more, **meta}, unique=True)
     if isinstance(declaration, DateTable):
         table = date_rows(context, declaration, params, stale)

@@ -93,6 +93,9 @@ class Renewed:
         self.pool: pa.Table | None = None
         if self.first:
             self._plan()
+        before = context.table(declaration.name).meta.get("empty", []) if self.first else self.kinds
+        self.empty = [name for name in self.kinds if name in before]
+        """Columns without any value; complete when the parts are written."""
 
     def _plan(self) -> None:
         """Find the parts that stay, and the old rows that the others take values from."""
@@ -178,6 +181,9 @@ class Renewed:
                 yield self.kept[i]
             else:
                 columns = {name: _column(values[i].pop(name), kind) for name, kind in self.kinds.items()}
+                for name, column in columns.items():
+                    if name in self.empty and column.null_count < len(column):
+                        self.empty.remove(name)
                 yield pa.table({"ticker": made[i]["ticker"], "date": made[i]["date"], **columns})
 
     def _room(self, rows: Rows) -> Values:

@@ -168,6 +168,8 @@ def _declared(
     state = _state(
         declaration.name, table, "not built" if table is None else "stale" if why else "current", why
     )
+    if table is not None and not why and table.meta.get("empty"):
+        state = replace(state, why=(f"no value in {', '.join(table.meta['empty'])}",))
     only_definitions = not upstream and reasons == ("settings changed",)
     return state, (own.columns if only_definitions else frozenset({ALL})) if why else frozenset()
 

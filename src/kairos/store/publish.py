@@ -120,7 +120,7 @@ class Transaction:
         """
         sql.check_name(name, "table")
         sql.check_name(namespace, "namespace")
-        with self.preview().connect(namespace) as connection:
+        with self._stored().connect(namespace) as connection:
             try:
                 described = connection.execute(f"DESCRIBE {query}").fetchall()
             except duckdb.Error as error:
@@ -186,6 +186,12 @@ class Transaction:
             tables.pop((namespace, name), None)
 
         self._steps.append(step)
+
+    def _stored(self) -> Snapshot:
+        """The tables with parts: others may be assembled from columns that are gone now."""
+        tables = {key: table for key, table in self._changed(self.base.tables).items() if not table.sql}
+        manifest = Manifest(self.base.id, self.base.created, self.base.code_version, tables)
+        return Snapshot(manifest, self._engine)
 
     def preview(self) -> Snapshot:
         """Return the base with the changes made so far, to read tables that aren't published yet."""

@@ -30,7 +30,7 @@ def columns(p: GrowthParams) -> tuple[Column, ...]:
     return (
         *(
             Column(name, f"({of} - {of} a fiscal year before) / |{of} a fiscal year before|, of four quarters" if of != "equity" else "(equity - equity a fiscal year before) / |equity a fiscal year before|", "Lakonishok, Shleifer & Vishny (1994)", sign=sign)
-            for (name, of), sign in zip(OF.items(), (1, 1, 1, -1), strict=True)
+            for (name, of), sign in zip(OF.items(), (-1, 1, 1, -1), strict=True)
         ),
         Column("growth_composite_z", f"mean of the z that exist of the growths winsorised at {p.lower:g} and {p.upper:g}, each clipped to ±{p.clip:g}", sign=1),
     )  # fmt: skip
