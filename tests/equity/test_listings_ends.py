@@ -107,7 +107,7 @@ def test_nothing_is_computed_across_two_companies(by_hand):
     prices = by_hand.vendor["sep"]
     first = trend.query("ticker == 'NEXTDAY'").iloc[61]
     assert numbers[first["date"]] == 61
-    assert first["ema_26"] == np.float32(prices.query("ticker == 'NEXTDAY'").iloc[61]["close"])
+    assert first["ema_26"] == prices.query("ticker == 'NEXTDAY'").iloc[61]["close"]
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,8 @@ def pipeline(
     force: Annotated[
         bool, typer.Option("--force", help="Write over a stage that was changed by hand.")
     ] = False,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
 ) -> None:
     """Write the stage `equity` into dvc.yaml, for `dvc repro`; other stages and comments stay.
 
@@ -228,6 +230,8 @@ def pipeline(
     """
     from kairos.equity.pipeline import write_pipeline
 
+    if config or overrides:  # else the stage goes by the kairos.toml beside dvc.yaml
+        db = Path(settings_of(config, overrides, db).data.db)
     for path in write_pipeline(source, folder, db=db, force=force):
         console.say(str(path))
 
