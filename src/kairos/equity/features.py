@@ -206,8 +206,7 @@ class Renewed:
         """The slice of sessions that the stale rows need; few different ones, so that tables share panels."""
         history = self.declaration.resumed or self.declaration.history
         need = history(self.params, self.context.settings.equity.listing.max_gap)
-        steps = [step for step in STEPS if step >= need]
-        return Excerpt(max(self.first - steps[0], 0) if steps else 0)
+        return Excerpt(_start(self.first, need))
 
     def _known(self, panels: Panels, column: str) -> Array:
         """What the old table held before the first stale session."""
@@ -234,6 +233,17 @@ class Renewed:
             keep = late if only is None else np.isin(rows, only.get(number, []))
             wanted[number] = Wanted(part.cell[keep], rows[keep])
         _fill(self.declaration, self.params, inputs, wanted, values, self.context.settings.run.threads)
+
+
+def _start(first: int, need: int) -> int:
+    """First session that is read for values from the session `first` on that need a history."""
+    steps = [step for step in STEPS if step >= need]
+    return max(first - steps[0], 0) if steps else 0
+
+
+def _stretch(need: int) -> int:
+    """Sessions that are computed together with a history, which each stretch computes again."""
+    return STRETCH * max(1, -(-2 * need // STRETCH))
 
 
 def _shifted(context: Context, day: dt.date, sessions: int) -> dt.date:
@@ -283,7 +293,7 @@ def _fill(
             list(pool.map(fill, range(0, N, BLOCK)))
         return
     need = declaration.history(params, inputs.max_gap)
-    length = T if declaration.resumed else STRETCH * max(1, -(-2 * need // STRETCH))
+    length = T if declaration.resumed else _stretch(need)
     placed = {number: Placed.of(rows.cell, T, length) for number, rows in wanted.items()}
     begin = min((int(p.row.min()) for p in placed.values() if len(p.row)), default=T) // length * length
 
@@ -377,8 +387,7 @@ def date_rows(context: Context, declaration: DateTable, params: Params, stale: S
     whole = bool(stale.columns) or stale.since == BEGINNING
     first = 0 if whole else int(np.searchsorted(sessions[:-1], np.datetime64(stale.since)))
     need = declaration.history(params, context.settings.equity.listing.max_gap)
-    steps = [step for step in STEPS if step >= need]
-    start = max(first - steps[0], 0) if steps else 0
+    start = _start(first, need)
     panels = context.panels(PRICES, Excerpt(start))
     inputs = panels.inputs((*declaration.inputs, *declaration.optional))
     series = _measured(declaration, params, inputs, first - start, context.settings.run.threads)
@@ -402,7 +411,7 @@ def _measured(
 ) -> dict[str, Array]:
     """Series of a table of dates from the row `first` on, by stretches of sessions."""
     T, need = len(inputs.frame.sessions), declaration.history(params, inputs.max_gap)
-    length = STRETCH * max(1, -(-2 * need // STRETCH))
+    length = _stretch(need)
 
     def stretch(lo: int) -> Mapping[str, Array]:
         start = max(lo - need, 0)

@@ -34,10 +34,6 @@ class PartRows:
     rows: Ints | None = None
     """Which rows of the part these are, ascending; None for all. `keys` has every row."""
 
-    def chosen(self, column: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Of the values of a column, one for each row of the part, those of the rows in the grid."""
-        return column if self.rows is None else column[self.rows]
-
 
 @dataclass(frozen=True)
 class Frame:
