@@ -17,7 +17,8 @@ import pyarrow as pa
 import pytest
 
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.simulate import Signals, Simulation, simulate
+from kairos.equity.backtest.signals import Signals
+from kairos.equity.backtest.simulate import Simulation, decision_days, simulate
 from kairos.equity.frame import Frame, Outcomes, PartRows, SomeRows
 from kairos.settings import load
 
@@ -383,7 +384,8 @@ def bt_run(case: Case) -> Simulation:
         marketcap=np.full((T, len(names)), np.nan),
         allowed=np.array([case.is_allowed(t) for t in range(T)]),
     )
-    return simulate(bt_market(case), signals, bt_strategy(case.rules), case.first, case.end)
+    days = decision_days(case.first, case.end, case.rules.every)
+    return simulate(bt_market(case), signals, bt_strategy(case.rules), days, case.end)
 
 
 def agree(case: Case, *books: str, tolerance: float = 1e-10) -> tuple[Simulation, dict[str, Any]]:

@@ -189,7 +189,7 @@ BAD = [
     ("equity.strategies=2", "expected a table"),
     ("equity=2", "equity = 2: expected a table"),
     ("run.memory_limit=lots", "expected a size, e.g. '8GB'"),
-    ("equity.strategies.new.base=risk2", "there is no such strategy. Did you mean risk1?"),
+    ("equity.strategies.new.base=risk5", "there is no such strategy. Did you mean risk4?"),
     ("equity.strategies.risk1.base=risk1", "the bases form a circle (risk1 → risk1)"),
 ]
 
@@ -262,7 +262,7 @@ def test_broken_file_names_file_and_line(tmp_path: Path) -> None:
 def test_unknown_strategy_is_named_with_the_nearest() -> None:
     with pytest.raises(InputError, match=r"no strategy 'risk11'\. Did you mean risk1"):
         load().equity.strategy("risk11")
-    with pytest.raises(InputError, match="There are: baseline, risk1"):
+    with pytest.raises(InputError, match="There are: baseline, ls, ls_opt"):
         load().equity.strategy("momentum")
 
 

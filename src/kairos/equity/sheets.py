@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kairos.equity.backtest.result import BacktestResult
-from kairos.equity.backtest.simulate import SESSIONS_PER_YEAR
+from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
 from kairos.evaluation import rolling_sharpe
 from kairos.evaluation.growth import drawdown, monthly_table, wealth
 from kairos.evaluation.performance import performance

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kairos.equity.backtest.simulate import SESSIONS_PER_YEAR
+from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
 from kairos.equity.columns import resolve, warnings_of
 from kairos.equity.context import PRICES, Context, Panels, open_store
 from kairos.equity.frame import Array, Ints, Mask

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kairos.equity.backtest.simulate import SESSIONS_PER_YEAR
+from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
 from kairos.equity.sheets import universe_text
 from kairos.equity.universe_comparison import LABELS, STILL_LISTED
 from kairos.evaluation.growth import monthly_table, wealth

@@ -63,12 +63,19 @@ def _form(pattern: str, meaning: str) -> Callable[[str], str]:
     return check
 
 
+def _optional(value: object) -> object:
+    """Read the empty text as "none"."""
+    return None if value == "" else value
+
+
 OptionalDate = Annotated[dt.date | None, BeforeValidator(_optional_date)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_sequence)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Amount = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(ge=0, le=1)]
+Limit = Annotated[Annotated[float, Field(ge=0)] | None, BeforeValidator(_optional)]
+"""A largest amount; the empty text is none."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Column = Annotated[str, AfterValidator(_form(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", "table.column"))]
 Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
@@ -224,6 +231,7 @@ class Columns(Section):
     adv: Column
     volatility: Column
     beta: Column
+    sizing: Column
 
 
 class Costs(Section):
@@ -252,6 +260,13 @@ class Volatility(Section):
         return self
 
 
+class Manual(Section):
+    """Parts of the manual's accounting that look ahead or hide what a book does, one by one."""
+
+    missing_target: bool
+    per_rebalance: bool
+
+
 class Backtest(Section):
     """The engine that every strategy shares."""
 
@@ -264,6 +279,7 @@ class Backtest(Section):
     capital: Annotated[float, Field(gt=0)]
     benchmark: Literal["equal", "cap"]
     compat_manual: bool
+    manual: Manual
     columns: Columns
     costs: Costs
     volatility: Volatility
@@ -275,15 +291,60 @@ class Backtest(Section):
         return self
 
 
-class StrategyDefaults(Section):
-    """What selects, ranks and scales a book."""
+class Optimise(Section):
+    """The optimised book: one horizon for return, risk and cost."""
 
+    ic: Share
+    holding_period: Positive
+    risk_aversion: Limit
+    cost: Literal["power", "linear"]
+    covariance: Literal["shrunk", "ledoit_wolf", "factor", "exponential"]
+    window: Annotated[int, Field(ge=20)]
+    shrinkage: Rate
+    factors: Positive
+    half_life: Positive
+
+
+class Mix(Section):
+    """A book made of the scaled books of other strategies, by the market's regime."""
+
+    strategies: Texts
+    weights: dict[str, Annotated[tuple[Amount, ...], BeforeValidator(_sequence)]]
+    confirm: Count
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for regime, weights in self.weights.items():
+            if self.strategies and len(weights) != len(self.strategies):
+                raise ValueError(
+                    f"weights.{regime} has {len(weights)} numbers for {len(self.strategies)} strategies"
+                )
+        return self
+
+
+class StrategyDefaults(Section):
+    """The steps of a strategy: filter, select, score, limit, trade, scale."""
+
+    require: Annotated[tuple[Literal["sector", "sizing", "adv", "beta"], ...], BeforeValidator(_sequence)]
+    min_adv: Amount
     top_n: Count
     bottom_n: Count
     rank_by: Literal["alpha", "alpha_z"]
-    score: Literal["equal"]
+    score: Literal["equal", "alpha_z", "alpha_z_over_vol"]
+    book: Literal["scored", "nearest", "optimised"]
+    refresh: Share
+    vanish: Amount
+    max_name: Limit
+    max_sector: Limit
+    max_sector_net: Limit
+    max_beta: Limit
+    max_exposures: dict[Column, Amount]
+    turnover: Limit
+    allow_cash: bool
+    optimise: Optimise
     target_vol: Amount
     regimes: Texts
+    mix: Mix
 
 
 class Strategy(StrategyDefaults):
@@ -291,6 +352,35 @@ class Strategy(StrategyDefaults):
 
     name: str
     backtest: Backtest
+
+    @property
+    def neutral(self) -> bool:
+        """Whether longs and shorts stand against each other, so that it is judged against cash."""
+        return self.bottom_n > 0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What must be known of a name: what is required, and what its score and limits are made of."""
+        found = list(self.require)
+        if self.max_sector is not None or self.max_sector_net is not None:
+            found.append("sector")
+        if self.score == "alpha_z_over_vol":
+            found.append("sizing")
+        if self.max_beta is not None:
+            found.append("beta")
+        return tuple(dict.fromkeys([*found, *self.max_exposures]))
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.book == "optimised" and not (self.top_n and self.bottom_n):
+            raise ValueError("book = 'optimised' needs candidates on both sides: set top_n and bottom_n")
+        limits = ("max_name", "max_sector", "max_sector_net", "max_beta", "max_exposures", "turnover")
+        limited = [key for key in limits if getattr(self, key) not in (None, {})]
+        if self.book == "scored" and limited:
+            raise ValueError(
+                f"{limited[0]} is set, but book = 'scored' keeps no limit: use 'nearest' or 'optimised'"
+            )
+        return self
 
 
 def _component(value: object) -> object:

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from kairos.equity.backtest.account import Account, Order
-from kairos.equity.backtest.costs import Costs
+from kairos.equity.backtest.hold import hold
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.simulate import Simulation, trailing, whole_sample
+from kairos.equity.backtest.simulate import Simulation
+from kairos.equity.backtest.strategy import Target
 from kairos.equity.context import Context
 from kairos.equity.frame import Array, Frame, dates, numbers
 from kairos.errors import InputError
@@ -90,31 +90,20 @@ def _from_file(path: Path) -> tuple[Dates, Array, bool]:
 def follow(run: Simulation, returns: Series) -> tuple[Series, Series]:
     """Hold a named benchmark on the strategy's own calendar: its raw return and the one scaled to the target.
 
-    It is bought at the first fill; the scale of each decision comes from its own past (or, like the
-    strategy's, from the whole sample), applies from the fill, and pays the same financing. No trading costs.
+    It is bought at the first fill; see :func:`~kairos.equity.backtest.hold.hold`.
 
     Parameters
     ----------
     returns : (T',)
         Daily return from the first fill to the end.
     """
-    strategy, whole = run.strategy, run.market.frame
+    whole = run.market.frame
     frame = Frame(whole.sessions, np.array(["benchmark"]), np.ones(1, np.int64), np.zeros(1, np.int64), ())
     value = np.ones((len(whole.sessions), 1))
     value[run.first + 1 : run.last + 1, 0] = np.cumprod(1.0 + returns[1:])
     market = Market(frame, value, np.ones(value.shape, np.bool_), np.array([len(value)]), run.market.days)
-    costs = Costs.of(strategy.backtest).financing_only()
-    raw, scaled = (Account(market, costs, run.first) for _ in range(2))
-    for decision, fill in zip(run.decisions, run.fills, strict=True):
-        raw.advance(max(decision, run.first))
-        past = raw.ret[run.first : decision + 1]
-        trails = strategy.backtest.volatility.estimate == "trailing"
-        scale = trailing(strategy, past) if trails else whole_sample(strategy, returns[1:])
-        for account, weight in ((raw, 1.0), (scaled, scale)):
-            account.advance(fill, replaced=True)
-            one = np.ones(1)
-            account.fill(Order(np.zeros(1, np.int64), one * weight, one, one, 1.0, 1.0 - weight, fill))
-    for account in (raw, scaled):
-        account.advance(run.last)
+    one = Target(np.zeros(1, np.int64), np.ones(1))
+    plan = list(zip(run.decisions, run.fills, strict=True))
+    held = hold(market, run.strategy, run.first, run.last, plan, lambda _: one)
     rows = slice(run.first, run.last + 1)
-    return raw.ret[rows], scaled.ret[rows]
+    return held.raw.ret[rows], held.scaled.ret[rows]

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from kairos.equity.backtest.simulate import SESSIONS_PER_YEAR, Simulation
+from kairos.equity.backtest.compat import look_ahead
+from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR, whole_sample
+from kairos.equity.backtest.simulate import Simulation
 from kairos.evaluation.growth import annual_return
 from kairos.evaluation.performance import Performance, performance
-from kairos.evaluation.sharpe import probabilistic_sharpe
+from kairos.evaluation.sharpe import probabilistic_sharpe, sharpe_ratio
 
 if TYPE_CHECKING:
+    from kairos.equity.backtest.limits import Usage
+    from kairos.equity.backtest.relax import Relaxation
     from kairos.equity.frame import SomeRows
     from kairos.settings import Strategy
 
@@ -38,7 +42,7 @@ class BacktestResult:
         The books.
     beta : SomeRows
         Beta of the names on the decision rows.
-    bench_raw, bench : (T',)
+    bench_raw_daily, bench_daily : (T',)
         Daily return of the benchmark, and of the benchmark scaled to the volatility target.
     bench_name : str
         What the benchmark is.
@@ -51,8 +55,8 @@ class BacktestResult:
     lower_is_better: bool
     simulation: Simulation
     beta: SomeRows
-    bench_raw: Series
-    bench: Series
+    bench_raw_daily: Series
+    bench_daily: Series
     bench_name: str
     facts: Mapping[str, Any]
 
@@ -62,25 +66,97 @@ class BacktestResult:
         return slice(self.simulation.first, self.simulation.last + 1)
 
     @property
+    def per_rebalance(self) -> bool:
+        """Whether there is one return a rebalance, as the manual has it, instead of one a session."""
+        return self.strategy.backtest.manual.per_rebalance
+
+    @property
+    def periods_per_year(self) -> float:
+        """Returns a year."""
+        return SESSIONS_PER_YEAR / (self.strategy.backtest.rebalance_every if self.per_rebalance else 1)
+
+    @cached_property
+    def starts(self) -> Index:
+        """(P,) first row of each period, counted from the first fill.
+
+        A period is a session. By rebalances it begins with the session after a fill, and the first one with
+        the first fill, on which nothing is earned yet.
+        """
+        days = self.rows.stop - self.rows.start
+        if not self.per_rebalance:
+            return np.arange(days)
+        fills = np.array(self.simulation.fills) - self.rows.start
+        return np.concatenate([[0], fills[(fills > 0) & (fills < days - 1)] + 1])
+
+    @property
+    def ends(self) -> Index:
+        """(P,) last row of each period, counted from the first fill."""
+        return np.append(self.starts[1:], self.rows.stop - self.rows.start) - 1
+
+    def compounded(self, daily: Series) -> Series:
+        """(P,) return of each period from the daily ones."""
+        return np.multiply.reduceat(1.0 + daily, self.starts) - 1.0
+
+    def summed(self, daily: Series) -> Series:
+        """(P,) sum over each period of daily amounts."""
+        return np.add.reduceat(daily, self.starts)
+
+    @property
     def dates(self) -> Dates:
-        """(T',) sessions of the result."""
-        days: Dates = self.simulation.market.frame.sessions[self.rows]
+        """(P,) last session of each period."""
+        days: Dates = self.simulation.market.frame.sessions[self.rows][self.ends]
         return days
 
     @property
+    def ret_raw(self) -> Series:
+        """(P,) net return of the raw book."""
+        return self.compounded(self.simulation.raw.ret[self.rows])
+
+    @property
     def ret(self) -> Series:
-        """(T',) net daily return of the scaled book."""
+        """(P,) net return of the scaled book; by rebalances the raw one times the whole sample's scale."""
+        if self.per_rebalance:
+            return self.ret_raw * self._scale(self.ret_raw)
         return self.simulation.scaled.ret[self.rows]
 
     @property
+    def bench_raw(self) -> Series:
+        """(P,) return of the benchmark."""
+        return self.compounded(self.bench_raw_daily)
+
+    @property
+    def bench(self) -> Series:
+        """(P,) return of the benchmark scaled to the volatility target."""
+        if self.per_rebalance:
+            return self.bench_raw * self._scale(self.bench_raw)
+        return self.bench_daily
+
+    def _scale(self, returns: Series) -> float:
+        return whole_sample(self.strategy, returns, self.periods_per_year)
+
+    @property
+    def judged(self) -> Series:
+        """(P,) what the probabilistic Sharpe ratio is of: active net, of a neutral book raw net returns."""
+        return self.ret_raw if self.strategy.neutral else self.ret - self.bench
+
+    @property
     def cost(self) -> Series:
-        """(T',) cost of the scaled book's trades."""
-        return self.simulation.scaled.cost[self.rows]
+        """(P,) cost of the scaled book's trades."""
+        return self.summed(self.simulation.scaled.cost[self.rows])
+
+    @property
+    def turnover(self) -> Series:
+        """(P,) Σ|Δw| of the scaled book."""
+        return self.summed(self.simulation.scaled.turnover[self.rows])
 
     @property
     def before_cost(self) -> Series:
-        """(T',) return before trading costs: (1 + net) / (1 - cost) - 1."""
+        """(P,) return before trading costs: (1 + net) / (1 - cost) - 1."""
         return (1.0 + self.ret) / (1.0 - self.cost) - 1.0
+
+    def at_ends(self, daily: Series) -> Series:
+        """(P,) what a daily series of the market's rows was at the end of each period."""
+        return daily[self.rows][self.ends]
 
     @cached_property
     def book_beta(self) -> Series:
@@ -112,70 +188,95 @@ class BacktestResult:
         return self.over(slice(None))
 
     def over(self, part: slice) -> Performance:
-        """Headline numbers over a part of the sessions."""
-        book, rows = self.simulation.scaled, self.rows
+        """Headline numbers over a part of the periods."""
+        book = self.simulation.scaled
         return performance(
             self.ret[part],
             self.dates[part],
-            SESSIONS_PER_YEAR,
-            turnover=book.turnover[rows][part],
+            self.periods_per_year,
+            turnover=self.turnover[part],
             cost=self.cost[part],
-            gross=book.gross[rows][part],
-            net=book.net[rows][part],
-            n_positions=book.names[rows][part],
+            gross=self.at_ends(book.gross)[part],
+            net=self.at_ends(book.net)[part],
+            n_positions=self.at_ends(book.names)[part],
             benchmark=self.bench[part],
         )
 
     def daily(self) -> pa.Table:
-        """The table of results: one row a session."""
-        book, raw, rows = self.simulation.scaled, self.simulation.raw, self.rows
+        """The table of results: one row a session, or a rebalance."""
+        book = self.simulation.scaled
         return pa.table({
             "date": pa.array(self.dates),
-            "port_ret_raw": raw.ret[rows],
+            "port_ret_raw": self.ret_raw,
             "bench_ret_raw": self.bench_raw,
             "port_ret": self.ret,
             "bench_ret": self.bench,
-            "active_ret_raw": raw.ret[rows] - self.bench_raw,
+            "active_ret_raw": self.ret_raw - self.bench_raw,
             "active_ret": self.ret - self.bench,
-            "turnover": book.turnover[rows],
+            "turnover": self.turnover,
             "cost": self.cost,
-            "beta_port": pa.array(self.book_beta, from_pandas=True),
-            "gross": book.gross[rows],
-            "net": book.net[rows],
-            "n_positions": book.names[rows].astype(np.int32),
+            "beta_port": pa.array(self.book_beta[self.ends], from_pandas=True),
+            "gross": self.at_ends(book.gross),
+            "net": self.at_ends(book.net),
+            "n_positions": self.at_ends(book.names).astype(np.int32),
         })  # fmt: skip
 
     def fills(self) -> pa.Table:
-        """The weights after each fill: date, ticker, of the raw and of the scaled book."""
+        """The weights after each fill, and what its decision wanted: of the raw and of the scaled book."""
         run, frame = self.simulation, self.simulation.market.frame
         parts = []
-        for row in run.fills:
+        for row, decision in zip(run.fills, run.filled, strict=True):
             (raw_names, raw), (names, scaled) = run.raw.book[row], run.scaled.book[row]
-            held = np.union1d(raw_names, names)  # columns stand in the order of the tickers
-            both = np.zeros((2, len(held)))
-            both[0, np.searchsorted(held, raw_names)] = raw
-            both[1, np.searchsorted(held, names)] = scaled
-            parts.append((np.full(len(held), row), held, *both))
-        when, name, raw, scaled = (np.concatenate(column) for column in zip(*parts, strict=True))
+            target = decision.target
+            held = np.union1d(np.union1d(raw_names, names), target.names)  # columns are in ticker order
+            four = np.zeros((4, len(held)))
+            four[0, np.searchsorted(held, raw_names)] = raw
+            four[1, np.searchsorted(held, names)] = scaled
+            four[2, np.searchsorted(held, target.names)] = target.weight
+            four[3] = four[2] * (decision.scale if self.strategy.target_vol else 1.0)
+            parts.append((np.full(len(held), row), np.full(len(held), decision.row), held, *four))
+        when, decided, name, *weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+        labels = ("weight_raw", "weight", "target_raw", "target")
         return pa.table({
             "date": pa.array(frame.sessions[when]),
             "ticker": pa.array(frame.tickers[name].tolist(), pa.string()),
-            "weight_raw": raw,
-            "weight": scaled,
+            **dict(zip(labels, weights, strict=True)),
+            "decided": pa.array(frame.sessions[decided]),
         })  # fmt: skip
+
+    def limits(self) -> pa.Table:
+        """How close the raw book of each decision is to each limit, and what was relaxed for it."""
+        sessions = self.simulation.market.frame.sessions
+        relaxed = [{(r.kind, r.label): r for r in d.book.relaxed} for d in self.simulation.decided]
+        found = [
+            (sessions[d.row].item(), u.kind, u.label, u.value, u.limit, u.binding, _relaxed(gone, u))
+            for d, gone in zip(self.simulation.decided, relaxed, strict=True)
+            for u in d.book.usage
+        ]
+        names = ("date", "kind", "limit_of", "value", "limit_value", "binding", "relaxed_to")
+        types = (pa.date32(), pa.string(), pa.string(), pa.float64(), pa.float64(), pa.bool_(), pa.float64())
+        columns = list(zip(*found, strict=True)) or [()] * len(names)
+        return pa.table({n: pa.array(list(c), t) for n, c, t in zip(names, columns, types, strict=True)})
 
     def headline(self) -> dict[str, Any]:
         """The numbers that the ledger keeps."""
-        neutral = self.strategy.bottom_n > 0
-        judged = self.simulation.raw.ret[self.rows] if neutral else self.ret - self.bench
         numbers: dict[str, Any] = self.performance.as_dict()
         return {
             "strategy": self.strategy.name,
             "alpha": self.alpha,
             "lower_is_better": self.lower_is_better,
             **numbers,
-            "excess_return": numbers["annual_return"] - annual_return(self.bench, SESSIONS_PER_YEAR),
-            "probabilistic_sharpe": probabilistic_sharpe(judged),
+            "excess_return": numbers["annual_return"] - annual_return(self.bench, self.periods_per_year),
+            "probabilistic_sharpe": probabilistic_sharpe(self.judged),
+            "judged": "port_ret_raw" if self.strategy.neutral else "active_ret",
+            "judged_sharpe": sharpe_ratio(self.judged, 1.0),
+            "relaxed": sum(bool(decision.book.relaxed) for decision in self.simulation.decided),
+            "looks_ahead": look_ahead(self.strategy),
             "unpriced_orders": self.simulation.scaled.unpriced,
             "left_out": self.simulation.left_out,
         }
+
+
+def _relaxed(relaxed: Mapping[tuple[str, str], Relaxation], usage: Usage) -> float | None:
+    found = relaxed.get((usage.kind, usage.label))
+    return None if found is None else found.relaxed

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 import shlex
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from kairos.equity.backtest.benchmark import benchmark_returns, follow
-from kairos.equity.backtest.market import Market
+from kairos.equity.backtest.inputs import REGIMES, decision_rows, market_of, period, signals_of
 from kairos.equity.backtest.result import BacktestResult
-from kairos.equity.backtest.simulate import Signals, calendar, simulate
+from kairos.equity.backtest.simulate import Simulation, decision_days, simulate
 from kairos.equity.columns import looks_ahead, resolve, warnings_of
-from kairos.equity.context import PRICES, Context, open_store
-from kairos.equity.frame import SomeRows
+from kairos.equity.context import Context, open_store
 from kairos.errors import InputError
-from kairos.panel import carry
 from kairos.settings import Settings, Strategy
 from kairos.store import RESULT, Transaction
 from kairos.store.ledger import Run, new_run, record
-from kairos.store.sql import quote, scan
 
 TABLES = {"risk4": "longonly_r4", "ls_opt": "ls_opt", "regime_switching": "regime_switching"}
 """Names under which the manual's queries look for results; other strategies use their own."""
-
-REGIMES = "regime_history_academic"
 
 
 def backtest(
@@ -98,61 +89,36 @@ def result_name(strategy: str, save_as: str | None, *, several: bool) -> str:
 
 
 def run_strategy(
-    context: Context, strategy: Strategy, column: str, lower_is_better: bool, benchmark: str | None
+    context: Context,
+    strategy: Strategy,
+    column: str,
+    lower_is_better: bool,
+    benchmark: str | None = None,
 ) -> BacktestResult:
     """Simulate one strategy on one column; nothing is stored."""
-    if strategy.backtest.compat_manual:
-        raise InputError(
-            "equity.backtest.compat_manual = true: the manual's close-to-close accounting is not part of "
-            "this version; set it to false"
-        )
-    panels, columns = context.panels(PRICES), strategy.backtest.columns
-    with ThreadPoolExecutor(2) as pool:  # reading is most of the work; two files at a time
-        grid = pool.submit(lambda: (panels.frame, panels.outcomes))
-        first, last = _period(context, strategy, column)
-        frame, _ = grid.result()
-        rows = np.array(calendar(first, last, strategy.backtest.rebalance_every))
-
-        def read(name: str) -> Future[SomeRows]:
-            return pool.submit(panels.some, name, rows)
-
-        market = pool.submit(_market, context)
-        listed = read(f"{PRICES}.member")
-        alpha = read(column)
-        adv, volatility, beta = (
-            read(resolve(context, name)) for name in (columns.adv, columns.volatility, columns.beta)
-        )
-        marketcap = read("universe.marketcap") if strategy.backtest.benchmark == "cap" else None
-        ranked, named = alpha.result(), listed.result()
-        signals = Signals(
-            alpha=replace(ranked, values=-ranked.values if lower_is_better else ranked.values),
-            members=replace(named, values=named.values == 1.0),
-            adv=_last_known(adv.result()),
-            volatility=_last_known(volatility.result()),
-            marketcap=marketcap.result() if marketcap else None,
-            allowed=_allowed(context, strategy),
-        )
-        simulation = simulate(market.result(), signals, strategy, first, last)  # beta may still be read
+    simulation = simulated(context, strategy, column, lower_is_better)
+    frame = simulation.market.frame
     if simulation.first < 0:
+        begin = period(context, strategy, column)[0]
         raise InputError(
-            f"{strategy.name} on {column}: no decision between {frame.sessions[first]} "
-            f"and {frame.sessions[last]} holds a name"
+            f"{strategy.name} on {column}: no decision between {frame.sessions[begin]} "
+            f"and {frame.sessions[simulation.last]} holds a name"
         )
-    days = slice(simulation.first, last + 1)
+    days = slice(simulation.first, simulation.last + 1)
     bench_raw, bench = simulation.raw_bench.ret[days], simulation.bench.ret[days]
-    weights = "market-cap weight" if strategy.backtest.benchmark == "cap" else "equal weight"
-    name = "cash" if strategy.bottom_n else f"{weights} of the filtered universe"
+    name = _benchmark_name(strategy)
     if benchmark is not None:
         bench_raw, bench = follow(simulation, benchmark_returns(context, benchmark, frame.sessions[days]))
         name = benchmark
-    regimes = looks_ahead(context, REGIMES) if strategy.regimes else []
-    facts = context.facts_of_data(list(dict.fromkeys([*warnings_of(context, column), *regimes])))
+    labelled = looks_ahead(context, REGIMES) if strategy.regimes or strategy.mix.strategies else []
+    facts = context.facts_of_data(list(dict.fromkeys([*warnings_of(context, column), *labelled])))
+    beta = resolve(context, strategy.backtest.columns.beta)
     return BacktestResult(
         strategy,
         column,
         lower_is_better,
         simulation,
-        beta.result(),
+        decision_rows(context, beta, np.array(simulation.rows)),
         bench_raw,
         bench,
         name,
@@ -160,64 +126,29 @@ def run_strategy(
     )
 
 
-def _last_known(panel: SomeRows) -> SomeRows:
-    """Fill in what is missing as the decisions before knew it, in place: a name may outlive its data."""
-    carry(panel.values)
-    return panel
+def simulated(
+    context: Context, strategy: Strategy, column: str, lower_is_better: bool, *, decide_last: bool = False
+) -> Simulation:
+    """Run the engine on one column; the parts of a mix run on the mix's calendar, lag, capital and costs."""
+    equity = context.settings.equity
+    parts = [
+        equity.strategy(name).model_copy(update={"backtest": strategy.backtest})
+        for name in strategy.mix.strategies
+    ]
+    nested = [part.name for part in parts if part.mix.strategies]
+    if nested:
+        raise InputError(f"equity.strategies.{strategy.name}.mix: {nested[0]} is a mix itself")
+    first, last = period(context, strategy, column)
+    rows = decision_days(first, last, strategy.backtest.rebalance_every, decide_last)
+    signals = signals_of(context, [strategy, *parts], column, lower_is_better, np.array(rows))
+    return simulate(market_of(context), signals, strategy, rows, last, parts=parts, shared=context.shared)
 
 
-def _period(context: Context, strategy: Strategy, column: str) -> tuple[int, int]:
-    """First decision row and last row: the configured dates, or else from the first member with a signal."""
-    sessions, rules = context.sessions, strategy.backtest
-    begin = rules.start or _first_signal(context, column)
-    end = rules.end or sessions[-1].item()
-    first = int(np.searchsorted(sessions, np.datetime64(begin, "D")))
-    last = int(np.searchsorted(sessions, np.datetime64(end, "D"), side="right")) - 1
-    if first + rules.lag >= last:
-        raise InputError(
-            f"the period from {begin} to {end} holds no session after the first fill; "
-            f"the data run from {sessions[0]} to {sessions[-1]}"
-        )
-    return first, last
-
-
-def _first_signal(context: Context, column: str) -> dt.date:
-    """First date on which a member has a signal; the parts are read until one has."""
-    table, _, name = column.partition(".")
-    members = context.table("universe").parts
-    for part in context.table(table).parts:
-        near = [m.path for m in members if m.lo <= part.hi and part.lo <= m.hi]  # type: ignore[operator]
-        if near:
-            with context.snapshot.connect() as con:
-                found = con.execute(
-                    f"SELECT min(date) FROM ({scan(['ticker', 'date', name], [part.path])}) "
-                    f"SEMI JOIN ({scan(['ticker', 'date'], near)}) USING (ticker, date) "
-                    f"WHERE {quote(name)} IS NOT NULL"
-                ).fetchone()
-            if found and found[0]:
-                first: dt.date = found[0]
-                return first
-    raise InputError(f"{column} has no value for any member of the universe")
-
-
-def _allowed(context: Context, strategy: Strategy) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """(T,) True on sessions in one of the strategy's regimes; everywhere when it names none."""
-    sessions = context.panels(PRICES).frame.sessions
-    if not strategy.regimes:
-        return np.ones(len(sessions), dtype=np.bool_)
-    rows = context.read(REGIMES, ["date", "regime"]).to_pydict()
-    wanted = {
-        day for day, regime in zip(rows["date"], rows["regime"], strict=True) if regime in strategy.regimes
-    }
-    return np.isin(sessions, np.array(sorted(wanted), dtype="datetime64[D]"))
-
-
-def _market(context: Context) -> Market:
-    key = "market"
-    if key not in context.shared:
-        context.shared[key] = Market.of(context)
-    market: Market = context.shared[key]
-    return market
+def _benchmark_name(strategy: Strategy) -> str:
+    if strategy.mix.strategies:
+        return "the benchmarks of its parts in the same mix"
+    weights = "market-cap weight" if strategy.backtest.benchmark == "cap" else "equal weight"
+    return "cash" if strategy.neutral else f"{weights} of the filtered universe"
 
 
 def _save(tx: Transaction, context: Context, result: BacktestResult, name: str, benchmark: str | None) -> Run:

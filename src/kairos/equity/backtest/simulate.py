@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kairos.equity.backtest.account import Account, Index, Order
+from kairos.equity.backtest.book import NOTHING, Book, Decision, book_of, mixed
 from kairos.equity.backtest.costs import Costs, Vector
+from kairos.equity.backtest.hold import Held, hold
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.strategy import CrossSection, Target, decide
+from kairos.equity.backtest.scaling import trailing, whole_sample
+from kairos.equity.backtest.signals import Signals
+from kairos.equity.backtest.strategy import CrossSection, Target
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
-    from kairos.equity.frame import Array, Mask, SomeRows
     from kairos.settings import Strategy
-
-SESSIONS_PER_YEAR = 252
-NOTHING = Target(np.zeros(0, dtype=np.int64), np.zeros(0))
-
-
-@dataclass(frozen=True)
-class Signals:
-    """What decisions may look at; row t of each panel is known after the close of session t.
-
-    Only decision rows are read, so the panels need no others.
-
-    Attributes
-    ----------
-    alpha : (T, N)
-        Higher is better.
-    members : (T, N) bool
-        The universe.
-    adv, volatility : (T, N)
-        For costs and participation: USD a day, daily volatility.
-    marketcap : (T, N), optional
-        USD; only a benchmark by market capitalisation needs it.
-    allowed : (T,) bool
-        False on sessions on which the strategy holds nothing (regimes).
-    """
-
-    alpha: Array | SomeRows
-    members: Mask | SomeRows
-    adv: Array | SomeRows
-    volatility: Array | SomeRows
-    marketcap: Array | SomeRows | None
-    allowed: np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass
@@ -56,33 +30,52 @@ class Simulation:
 
     Attributes
     ----------
+    rows : sequence of int
+        Decision rows.
     raw, scaled : Account
         The book in its own units, and scaled to the volatility target; one and the same without a target.
-    raw_bench, bench : Account
-        The equal-weight benchmark, and the same scaled to the target by its own past.
-    first : int
-        Row of the first fill; there is no result before it.
-    decisions, fills : list of int
-        Rows of decisions and of their fills.
-    scales : list of float
-        Scale of the book at each decision.
+    first, last : int
+        Row of the first fill, before which there is no result; the last row.
+    decided : list of Decision
+        All decisions from the first one that holds a name, also those whose fill lies behind `last`.
     left_out : int
         Times that a name with a signal could not be bought for lack of a known dollar volume or volatility.
+    parts : tuple of Simulation
+        The strategies that a mix is made of.
     """
 
     market: Market
     signals: Signals
     strategy: Strategy
+    rows: Sequence[int]
     last: int
     raw: Account
     scaled: Account
-    raw_bench: Account
-    bench: Account
+    parts: tuple[Simulation, ...] = ()
+    shared: MutableMapping[Any, Any] = field(default_factory=dict)
     first: int = -1
-    decisions: list[int] = field(default_factory=list)
-    fills: list[int] = field(default_factory=list)
-    scales: list[float] = field(default_factory=list)
+    decided: list[Decision] = field(default_factory=list)
     left_out: int = 0
+
+    @property
+    def filled(self) -> list[Decision]:
+        """Decisions with a fill up to the last row."""
+        return [d for d in self.decided if d.row + self.strategy.backtest.lag <= self.last]
+
+    @property
+    def decisions(self) -> list[int]:
+        """Rows of the decisions that are filled."""
+        return [d.row for d in self.filled]
+
+    @property
+    def fills(self) -> list[int]:
+        """Rows of their fills."""
+        return [d.row + self.strategy.backtest.lag for d in self.filled]
+
+    @property
+    def scales(self) -> list[float]:
+        """Scale of the book at each of them."""
+        return [d.scale for d in self.filled]
 
     @property
     def accounts(self) -> tuple[Account, ...]:
@@ -91,65 +84,146 @@ class Simulation:
             return self.raw, self.raw_bench
         return self.raw, self.scaled, self.raw_bench, self.bench
 
+    @cached_property
+    def benchmark(self) -> Held:
+        """The filtered universe of each decision date, held on the same calendar."""
+        plan = list(zip(self.decisions, self.fills, strict=True))
+        if self.parts:
+            names = [part.benchmark_target for part in self.parts]
+
+            def target_of(row: int) -> Target:
+                return mixed(self.signals, self.strategy, row, [name(row) for name in names])
+
+            return hold(self.market, self.strategy, self.rows[0], self.last, plan, target_of)
+        key = self._benchmark_key()
+        if key not in self.shared:
+            eligible = {d.row: d.eligible for d in self.filled}
+            self.shared[key] = hold(
+                self.market,
+                self.strategy,
+                self.rows[0],
+                self.last,
+                plan,
+                lambda row: _universe(self.signals, self.strategy, eligible[row], row),
+            )
+        held: Held = self.shared[key]
+        return held
+
+    def benchmark_target(self, row: int) -> tuple[Target, float]:
+        """Weights and scale of the benchmark at a decision."""
+        for decision, scale in zip(self.filled, self.benchmark.scales, strict=True):
+            if decision.row == row:
+                return _universe(self.signals, self.strategy, decision.eligible, row), scale
+        return NOTHING, 1.0
+
+    @property
+    def raw_bench(self) -> Account:
+        """The benchmark in its own units."""
+        return self.benchmark.raw
+
+    @property
+    def bench(self) -> Account:
+        """The benchmark scaled to the volatility target by its own past."""
+        return self.benchmark.scaled
+
+    def _benchmark_key(self) -> tuple[Any, ...]:
+        """What the benchmark depends on: variants of a strategy share it."""
+        names = sha256()
+        for decision in self.filled:
+            names.update(f"{decision.row} {len(decision.eligible)}".encode())
+            names.update(decision.eligible.tobytes())
+        settings = self.strategy.backtest
+        return (
+            "benchmark", names.hexdigest(), self.strategy.neutral, settings.benchmark, settings.lag,
+            settings.order_wait, self.rows[0], self.last, self.strategy.target_vol, settings.volatility,
+            settings.costs.financing_rate, settings.costs.cash_rate,
+        )  # fmt: skip
+
 
 Trade = tuple[Account, Target, float, float]
 """Account, target, factor on the target's weights, and dollars per dollar of the account's book."""
 
 
-def calendar(first: int, last: int, every: int) -> range:
-    """Decision rows: every `every`-th session from the first one, the same for every strategy of a run."""
-    return range(first, last + 1, every)
+def decision_days(first: int, last: int, every: int, also_last: bool = False) -> list[int]:
+    """Decision rows: every `every`-th session from the first one, the same for every strategy of a run.
 
-
-def simulate(market: Market, signals: Signals, strategy: Strategy, first: int, last: int) -> Simulation:
-    """Run a strategy from decision row `first` to row `last`.
-
-    A decision uses row t of the signals only, whatever happens later. Its order fills at the close of
-    t + lag; names without a price then are tried for `order_wait` sessions. The volatility scale of a
-    decision comes from raw net returns up to t and applies from the fill.
+    With `also_last` the last row is one too, be it a row of this calendar or not.
     """
+    rows = list(range(first, last + 1, every))
+    return [*rows, last] if also_last and rows[-1] != last else rows
+
+
+def simulate(
+    market: Market,
+    signals: Signals,
+    strategy: Strategy,
+    rows: Sequence[int],
+    last: int,
+    *,
+    parts: Sequence[Strategy] = (),
+    shared: MutableMapping[Any, Any] | None = None,
+) -> Simulation:
+    """Run a strategy with decisions on some rows up to row `last`.
+
+    A decision uses row t of the signals and the book held at its close only, whatever happens later. Its
+    order fills at the close of t + lag; names without a price then are tried for `order_wait` sessions. The
+    volatility scale of a decision comes from raw net returns up to t and applies from the fill.
+
+    Parameters
+    ----------
+    rows : sequence of int
+        Decision rows, ascending (:func:`decision_days`).
+    parts : sequence of Strategy
+        The strategies that a mix is made of.
+    shared : mapping, optional
+        Where benchmarks are kept that variants of a strategy have in common.
+    """
+    shared = {} if shared is None else shared
+    runs = tuple(simulate(market, signals, part, rows, last, shared=shared) for part in parts)
+
+    def run(chosen: Strategy, scale_of: Callable[[Vector], float]) -> Simulation:
+        return _simulate(market, signals, chosen, rows, last, runs, shared, scale_of)
+
     if strategy.target_vol and strategy.backtest.volatility.estimate == "full_sample":
-        plain = simulate(market, signals, strategy.model_copy(update={"target_vol": 0.0}), first, last)
-        begin = max(plain.first, 0)
-        fixed = [whole_sample(strategy, a.ret[begin : last + 1]) for a in (plain.raw, plain.raw_bench)]
-        return _simulate(market, signals, strategy, first, last, lambda _, i: fixed[i])
-    return _simulate(market, signals, strategy, first, last, lambda past, _: trailing(strategy, past))
+        plain = run(strategy.model_copy(update={"target_vol": 0.0}), lambda _: 1.0)
+        fixed = whole_sample(strategy, plain.raw.ret[max(plain.first, 0) : last + 1])
+        return run(strategy, lambda _: fixed)
+    return run(strategy, lambda past: trailing(strategy, past))
 
 
 def _simulate(
     market: Market,
     signals: Signals,
     strategy: Strategy,
-    first: int,
+    rows: Sequence[int],
     last: int,
-    scale_of: Callable[[Vector, int], float],
+    parts: tuple[Simulation, ...],
+    shared: MutableMapping[Any, Any],
+    scale_of: Callable[[Vector], float],
 ) -> Simulation:
-    settings = strategy.backtest
-    costs = Costs.of(settings)
-    financed = costs.financing_only()
-    raw, raw_bench = Account(market, costs, first, keep_book=True), Account(market, financed, first)
-    scaled = Account(market, costs, first, keep_book=True) if strategy.target_vol else raw
-    scaled_bench = Account(market, financed, first) if strategy.target_vol else raw_bench
-    run = Simulation(market, signals, strategy, last, raw, scaled, raw_bench, scaled_bench)
+    lag, costs = strategy.backtest.lag, Costs.of(strategy.backtest)
+    raw = Account(market, costs, rows[0], keep_book=True)
+    scaled = Account(market, costs, rows[0], keep_book=True) if strategy.target_vol else raw
+    run = Simulation(market, signals, strategy, rows, last, raw, scaled, parts, shared)
+    choose = book_of(strategy, signals, [part.decided for part in parts])
     pending: list[tuple[int, int, list[Trade]]] = []  # fill row, decision row, trades
-    for t in calendar(first, last, settings.rebalance_every):
-        _advance(run, pending, t, replaced=settings.lag == 0)
+    for t in rows:
+        _advance(run, pending, t, replaced=lag == 0)
         section = _eligible(run, t)
-        target = decide(section, strategy) if signals.allowed[t] else NOTHING
+        past = run.raw.ret[run.first : t + 1] if run.first >= 0 else run.raw.ret[:0]
+        scale = scale_of(past)
+        held = Target(raw.held, raw.weight[raw.held])
+        book = choose(t, section, held, scale) if signals.allowed[t] else Book(NOTHING)
+        target = book.target
         if run.first < 0 and not len(target.names):
             continue
-        bench = _benchmark(run, section, t)
-        past = slice(run.first, t + 1) if run.first >= 0 else slice(0)
-        scale, bench_scale = scale_of(run.raw.ret[past], 0), scale_of(run.raw_bench.ret[past], 1)
-        trades = [(run.raw, target, 1.0, scale), (run.raw_bench, bench, 1.0, 1.0)]
-        if strategy.target_vol:
-            trades += [(run.scaled, target, scale, 1.0), (run.bench, bench, bench_scale, 1.0)]
-        if t + settings.lag <= last:
-            run.first = t + settings.lag if run.first < 0 else run.first
-            run.decisions.append(t)
-            run.fills.append(t + settings.lag)
-            run.scales.append(scale)
-            pending.append((t + settings.lag, t, trades))
+        run.decided.append(Decision(t, book, section.names, scale))
+        if t + lag <= last:
+            run.first = t + lag if run.first < 0 else run.first
+            trades = [(raw, target, 1.0, scale)]
+            if strategy.target_vol:
+                trades.append((scaled, target, scale, 1.0))
+            pending.append((t + lag, t, trades))
     _advance(run, pending, last)
     return run
 
@@ -157,7 +231,7 @@ def _simulate(
 def _advance(
     run: Simulation, pending: list[tuple[int, int, list[Trade]]], to: int, *, replaced: bool = False
 ) -> None:
-    """Hold all books until row `to`; what is due on the way is filled, at `to` too.
+    """Hold the books until row `to`; what is due on the way is filled, at `to` too.
 
     At one close a name is traded for the newest order only; `replaced` says that one will fill at `to`.
     """
@@ -166,24 +240,23 @@ def _advance(
         for account, target, factor, dollars in trades:
             account.advance(row, replaced=True)
             account.fill(_order(run, account, target, factor, dollars, decided, row))
-    for account in run.accounts:
+    for account in (run.raw,) if run.scaled is run.raw else (run.raw, run.scaled):
         account.advance(to, replaced=replaced)
 
 
-def _benchmark(run: Simulation, section: CrossSection, t: int) -> Target:
-    """Every eligible name, equally or by market capitalisation; a book with shorts is held against cash."""
-    if run.strategy.bottom_n:
+def _universe(signals: Signals, strategy: Strategy, names: Index, t: int) -> Target:
+    """Every filtered name, equally or by market capitalisation; a neutral book is held against cash."""
+    if strategy.neutral:
         return NOTHING
-    if run.strategy.backtest.benchmark == "cap":
-        known = run.signals.marketcap
-        cap = np.full(len(section.names), np.nan) if known is None else known[t, section.names]
+    if strategy.backtest.benchmark == "cap":
+        cap = np.full(len(names), np.nan) if signals.marketcap is None else signals.marketcap[t, names]
         sized = np.isfinite(cap)
         if not sized.any() and len(cap):
             raise InputError(
                 "equity.backtest.benchmark = 'cap' needs the table daily: no market cap is known"
             )
-        return Target(section.names[sized], cap[sized] / cap[sized].sum())
-    return Target(section.names, np.full(len(section.names), 1.0 / max(len(section.names), 1)))
+        return Target(names[sized], cap[sized] / cap[sized].sum())
+    return Target(names, np.full(len(names), 1.0 / max(len(names), 1)))
 
 
 def _order(
@@ -200,28 +273,17 @@ def _order(
 
 
 def _eligible(run: Simulation, t: int) -> CrossSection:
-    """Members with a signal on t whose trades can be priced."""
-    signals = run.signals
+    """Members with a signal on t whose trades can be priced, and of whom the strategy's needs are known."""
+    signals, strategy = run.signals, run.strategy
     named = signals.members[t] & np.isfinite(signals.alpha[t])
-    if Costs.of(run.strategy.backtest).needs_liquidity:
+    if Costs.of(strategy.backtest).needs_liquidity:
         known = np.isfinite(signals.adv[t]) & np.isfinite(signals.volatility[t]) & (signals.adv[t] > 0.0)
         run.left_out += int((named & ~known).sum())
         named &= known
+    named &= signals.known(strategy, t)
+    if strategy.backtest.manual.missing_target:
+        then = t + strategy.backtest.rebalance_every
+        named &= run.market.priced[then] if then <= run.last else False
     names = np.flatnonzero(named)
-    return CrossSection(names, signals.alpha[t, names])
-
-
-def trailing(strategy: Strategy, past: Vector) -> float:
-    """Scale from the last `window` raw net returns up to the decision; 1 with fewer than `min_obs`."""
-    rules = strategy.backtest.volatility
-    window = past[-rules.window :]
-    return whole_sample(strategy, window) if len(window) >= rules.min_obs else 1.0
-
-
-def whole_sample(strategy: Strategy, returns: Vector) -> float:
-    """Scale target / (√252 · std of the returns), at most `max_leverage`; 1 without a target or a spread."""
-    daily = float(returns.std(ddof=1)) if strategy.target_vol and len(returns) > 1 else 0.0
-    if not daily > 0.0:
-        return 1.0
-    scale = strategy.target_vol / (np.sqrt(SESSIONS_PER_YEAR) * daily)
-    return float(min(scale, strategy.backtest.volatility.max_leverage))
+    sizing = signals.today["sizing"][t, names] if "sizing" in strategy.needs else None
+    return CrossSection(names, signals.alpha[t, names], sizing)

@@ -1,8 +1,10 @@
-"""From a cross-section to the weights that a strategy wants."""
+"""From a cross-section to the weights that a strategy would hold without limits: select and score."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +20,7 @@ CLIP = 3.0
 
 @dataclass(frozen=True)
 class CrossSection:
-    """What is known of the eligible names after the close of a decision date.
+    """What is known of the filtered names after the close of a decision date.
 
     Attributes
     ----------
@@ -26,10 +28,18 @@ class CrossSection:
         Columns, in the order of the tickers.
     alpha : (n,)
         The signal, higher is better.
+    sizing : (n,), optional
+        Daily volatility that scores are divided by; only some scores need it.
     """
 
     names: Index
     alpha: Vector
+    sizing: Vector | None = None
+
+    @cached_property
+    def alpha_z(self) -> Vector:
+        """(n,) z-score of alpha over these names, clipped."""
+        return alpha_z(self.alpha)
 
 
 @dataclass(frozen=True)
@@ -49,12 +59,28 @@ def alpha_z(alpha: Vector) -> Vector:
     return z
 
 
-def decide(section: CrossSection, strategy: Strategy) -> Target:
-    """Select and weight.
+def _by_z(section: CrossSection, at: Index, side: float) -> Vector:
+    return np.maximum(side * section.alpha_z[at], 0.0)
+
+
+def _by_z_over_volatility(section: CrossSection, at: Index, side: float) -> Vector:
+    assert section.sizing is not None  # noqa: S101 - the filter has asked for it
+    return _by_z(section, at, side) / section.sizing[at]
+
+
+SCORES: Mapping[str, Callable[[CrossSection, Index, float], Vector]] = {
+    "equal": lambda _, at, __: np.ones(len(at)),
+    "alpha_z": _by_z,
+    "alpha_z_over_vol": _by_z_over_volatility,
+}
+"""Score of the names at some places of a section that are held long (side 1) or short (side -1)."""
+
+
+def select(section: CrossSection, strategy: Strategy) -> tuple[Index, Index]:
+    """Places of the longs and of the shorts in a section, the best first.
 
     The best `top_n` by alpha (or by its clipped z, ties by alpha, then by ticker) are held long, the worst
-    `bottom_n` short, with equal weights. A single side sums to 1; with both, each sums to one half, and
-    nothing is held where one of them would be empty.
+    `bottom_n` short. With both, nobody is on two sides, and nothing is held where one of them is empty.
     """
     n, both = len(section.names), strategy.top_n > 0 and strategy.bottom_n > 0
     bottom = min(strategy.bottom_n, n // 2 if both else n)
@@ -64,12 +90,28 @@ def decide(section: CrossSection, strategy: Strategy) -> Target:
     near = _extremes(section.alpha, top, bottom)
     keys = [-section.alpha[near]]
     if strategy.rank_by == "alpha_z":
-        keys.append(-alpha_z(section.alpha)[near])
-    names = section.names[near[np.lexsort(keys)]]  # stable, and names ascend
-    long, short = names[:top], names[len(names) - bottom :]
-    side = 0.5 if both else 1.0
-    weight = np.concatenate([np.full(top, side / max(top, 1)), np.full(bottom, -side / max(bottom, 1))])
-    return Target(np.concatenate([long, short]), weight)
+        keys.append(-section.alpha_z[near])
+    ranked = near[np.lexsort(keys)]  # stable, and names ascend
+    return ranked[:top], ranked[len(ranked) - bottom :]
+
+
+def decide(section: CrossSection, strategy: Strategy) -> Target:
+    """Select, and weight by score: a single side sums to 1 (short: -1), with both each sums to one half.
+
+    Names whose score is 0 are in the target with weight 0. Where no name of a side has a score above 0,
+    nothing is held.
+    """
+    long, short = select(section, strategy)
+    each = 0.5 if strategy.top_n and strategy.bottom_n else 1.0
+    score = SCORES[strategy.score]
+    weights = []
+    for at, side in ((long, 1.0), (short, -1.0)):
+        raw = score(section, at, side)
+        total = raw.sum()
+        if len(at) and not total > 0.0:
+            return Target(section.names[:0], np.zeros(0))
+        weights.append(side * each * (raw / total if len(at) else raw))
+    return Target(section.names[np.concatenate([long, short])], np.concatenate(weights))
 
 
 def _extremes(alpha: Vector, top: int, bottom: int) -> Index:

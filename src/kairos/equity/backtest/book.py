@@ -1,0 +1,242 @@
+"""What a strategy wants to hold: its scores, and the limits that its book keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kairos.equity.backtest.limits import Limits, Rule, Usage
+from kairos.equity.backtest.nearest import nearest
+from kairos.equity.backtest.relax import Relaxation
+from kairos.equity.backtest.signals import Signals
+from kairos.equity.backtest.strategy import CrossSection, Target, decide, select
+from kairos.errors import InputError
+
+if TYPE_CHECKING:
+    from kairos.equity.backtest.account import Index
+    from kairos.equity.backtest.costs import Vector
+    from kairos.equity.frame import Mask
+    from kairos.settings import Strategy
+
+NOTHING = Target(np.zeros(0, dtype=np.int64), np.zeros(0))
+
+
+@dataclass(frozen=True)
+class Book:
+    """Weights of the raw book, how close they are to each limit, and which limits were relaxed for them."""
+
+    target: Target
+    usage: tuple[Usage, ...] = ()
+    relaxed: tuple[Relaxation, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided after the close of one session.
+
+    Attributes
+    ----------
+    row : int
+        The session.
+    book : Book
+        What is wanted.
+    eligible : (n,) int
+        Names that passed the filter.
+    scale : float
+        Scale of the book, from its past up to `row`.
+    """
+
+    row: int
+    book: Book
+    eligible: Index
+    scale: float
+
+    @property
+    def target(self) -> Target:
+        """Weights of the raw book."""
+        return self.book.target
+
+
+Chooser = Callable[[int, CrossSection, Target, float], Book]
+"""From a row, its filtered cross-section, the raw book held at its close and the scale of the next one."""
+
+
+def book_of(strategy: Strategy, signals: Signals, parts: Sequence[Sequence[Decision]]) -> Chooser:
+    """How a strategy gets from a cross-section and what it holds to its next book.
+
+    Parameters
+    ----------
+    parts : sequence of sequences of Decision
+        What the parts of a mix decide; they grow while the simulations run.
+    """
+    if strategy.mix.strategies:
+
+        def mix(t: int, _section: CrossSection, _held: Target, _scale: float) -> Book:
+            return Book(mixed(signals, strategy, t, [of_row(part, t) for part in parts]))
+
+        return mix
+    if strategy.book == "nearest":
+        return lambda t, section, held, _: within_limits(strategy, signals, t, section, held)
+    return lambda _, section, *__: Book(decide(section, strategy))
+
+
+def within_limits(strategy: Strategy, signals: Signals, t: int, section: CrossSection, held: Target) -> Book:
+    """The nearest book to the scores within the limits.
+
+    With a `turnover` limit, or a `refresh` below 1, what is held stays among the names: the scores are then
+    (1 - refresh) · held + refresh · scored, and a name that is no longer selected may only be sold. Sales of
+    such names come first: what they need of the turnover is theirs, cut only where it isn't enough, and one
+    that would fall below `vanish` is sold altogether. Idle cash is invested outside the turnover limit, and
+    so is the first book.
+    """
+    scored = decide(section, strategy)
+    if not len(scored.names) and not strategy.allow_cash:
+        return Book(NOTHING)
+    recalls = (strategy.turnover is not None or strategy.refresh < 1.0) and len(held.names) > 0
+    names = np.union1d(scored.names, held.names) if recalls else np.sort(scored.names)
+    wanted, previous = _on(names, scored), _on(names, held) if recalls else np.zeros(len(names))
+    chosen = np.isin(names, scored.names)
+    side = _sides(strategy, section, names, previous, chosen)
+    aim = (1.0 - strategy.refresh) * previous + strategy.refresh * wanted if recalls else wanted
+    aim[~chosen & (np.abs(aim) < strategy.vanish)] = 0.0
+    lower, upper = np.where(side < 0.0, -1.0, 0.0), np.where(side > 0.0, 1.0, 0.0)
+    turnover = np.inf
+    if recalls and strategy.turnover is not None:
+        turnover = strategy.turnover + max(1.0 - float(np.abs(previous).sum()), 0.0)
+        ceiling = _after_sales(previous, aim, ~chosen, turnover)
+        lower = np.where(chosen, lower, np.maximum(lower, -ceiling))
+        upper = np.where(chosen, upper, np.minimum(upper, ceiling))
+    limits = Limits(
+        lower=lower,
+        upper=upper,
+        name=np.full(len(names), 1.0 if strategy.max_name is None else strategy.max_name),
+        rules=(*_budget(strategy, side), *rules_of(strategy, signals, t, section, names, side)),
+        previous=previous,
+        turnover=turnover,
+        largest=np.full(len(names), np.inf),
+    )
+    solution = nearest(aim, limits)
+    kept = solution.weight != 0.0
+    return Book(
+        Target(names[kept], solution.weight[kept]), tuple(limits.usage(solution.weight)), solution.relaxed
+    )
+
+
+def _on(names: Index, target: Target) -> Vector:
+    """Weights of a target on names that contain all of its."""
+    weight = np.zeros(len(names))
+    weight[np.searchsorted(names, target.names)] = target.weight
+    return weight
+
+
+def _sides(strategy: Strategy, section: CrossSection, names: Index, previous: Vector, chosen: Mask) -> Vector:
+    """(n,) 1 for names that may be held long, -1 for those that may be held short."""
+    if not strategy.neutral:
+        return np.ones(len(names))
+    if not strategy.top_n:
+        return -np.ones(len(names))
+    _, short = select(section, strategy)
+    side = np.where(np.isin(names, section.names[short]), -1.0, 1.0)
+    return np.where(chosen, side, np.where(previous < 0.0, -1.0, 1.0))
+
+
+def _after_sales(previous: Vector, aim: Vector, leaving: Mask, turnover: float) -> Vector:
+    """(n,) largest size of each name that is no longer selected, after its share of the sales.
+
+    Each sale needs a purchase, so sales can take half of the turnover.
+    """
+    sale = np.where(leaving, np.abs(previous) - np.abs(aim), 0.0)
+    total = sale.sum()
+    part = min(1.0, turnover / 2.0 / total) if total > 0.0 else 1.0
+    return np.abs(previous) - part * sale
+
+
+def _budget(strategy: Strategy, side: Vector) -> tuple[Rule, ...]:
+    """What the sides sum to: 1, -1, or one half each."""
+    both = strategy.top_n > 0 and strategy.bottom_n > 0
+    each = 0.5 if both else 1.0
+    found = []
+    if strategy.top_n:
+        low = 0.0 if strategy.allow_cash else each
+        found.append(Rule("budget", "sum of longs", (side > 0.0).astype(float), low, each))
+    if strategy.bottom_n:
+        high = 0.0 if strategy.allow_cash else -each
+        found.append(Rule("budget", "sum of shorts", (side < 0.0).astype(float), -each, high))
+    if both and strategy.allow_cash:
+        found.append(Rule("budget", "net", np.ones(len(side)), 0.0, 0.0))
+    return tuple(found)
+
+
+def rules_of(
+    strategy: Strategy,
+    signals: Signals,
+    t: int,
+    section: CrossSection,
+    names: Index,
+    side: Vector | None,
+) -> tuple[Rule, ...]:
+    """Limits over many names: sectors, beta, exposures.
+
+    A sector's limit is a multiple of its share of the filtered names, by count.
+
+    Parameters
+    ----------
+    side : (n,), optional
+        1 or -1 where the sign of each weight is known; None where it is free.
+    """
+    found: list[Rule] = []
+    if strategy.max_sector is not None or strategy.max_sector_net is not None:
+        assert signals.sector is not None  # noqa: S101 - read for every strategy that needs it
+        count = np.bincount(signals.sector[section.names], minlength=len(signals.sectors))
+        share = count / max(len(section.names), 1)
+        sector = signals.sector[names]
+        for s in np.unique(sector[sector >= 0]).tolist():
+            inside, label = (sector == s).astype(float), signals.sectors[s]
+            if strategy.max_sector is not None:
+                most = strategy.max_sector * float(share[s])
+                row = inside if side is None else inside * side
+                found.append(Rule("sector", f"sector {label}", row, -np.inf, most, size=side is None))
+            if strategy.max_sector_net is not None:
+                net = strategy.max_sector_net
+                found.append(Rule("sector_net", f"net of sector {label}", inside, -net, net))
+    exposures = {f"exposure to {column}": (column, most) for column, most in strategy.max_exposures.items()}
+    if strategy.max_beta is not None:
+        exposures = {"beta": ("beta", strategy.max_beta), **exposures}
+    for label, (column, most) in exposures.items():
+        kind = "beta" if column == "beta" else "exposure"
+        found.append(Rule(kind, label, signals.last[column][t, names], -most, most))
+    return tuple(found)
+
+
+def mixed(signals: Signals, strategy: Strategy, t: int, parts: Sequence[tuple[Target, float]]) -> Target:
+    """The scaled books of the parts, weighted by the regime of t: Σ m · scale · w, names netted.
+
+    Raises
+    ------
+    InputError
+        The regime has no weights.
+    """
+    regime = signals.regime_in_force(t, strategy.mix.confirm)
+    shares = strategy.mix.weights.get(regime)
+    if shares is None:
+        raise InputError(
+            f"equity.strategies.{strategy.name}.mix.weights has no entry for the regime {regime!r}; "
+            f"it has {', '.join(sorted(strategy.mix.weights)) or 'none'}"
+        )
+    names = np.unique(np.concatenate([target.names for target, _ in parts]))
+    weight = np.zeros(len(names))
+    for (target, scale), share in zip(parts, shares, strict=True):
+        weight[np.searchsorted(names, target.names)] += share * scale * target.weight  # names are distinct
+    kept = weight != 0.0
+    return Target(names[kept], weight[kept])
+
+
+def of_row(decided: Sequence[Decision], t: int) -> tuple[Target, float]:
+    """Target and scale of the decision of a row; nothing before the first one."""
+    at = int(np.searchsorted([decision.row for decision in decided], t))
+    if at < len(decided) and decided[at].row == t:
+        return decided[at].target, decided[at].scale
+    return NOTHING, 1.0
