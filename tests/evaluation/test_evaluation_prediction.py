@@ -8,7 +8,8 @@ import scipy.stats
 
 from kairos.errors import InputError
 from kairos.evaluation import prediction
-from kairos.evaluation.significance import holm, stationary_bootstrap
+from kairos.evaluation.bootstrap import stationary_bootstrap
+from kairos.evaluation.significance import holm
 
 SETTINGS = {"min_days": 10, "block": 5.0, "draws": 200, "level": 0.9, "seed": 3}
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import empyrical
 import numpy as np
 import pytest
+import scipy.signal
 import scipy.stats
+from statsmodels.stats.sandwich_covariance import S_hac_simple
 
 from kairos.errors import InputError
 from kairos.evaluation import sharpe
@@ -109,3 +111,81 @@ def test_variance_is_never_negative(skew):
     """Two points have kurtosis = skewness² + 1; the variance then has a double root at 2/skewness."""
     found = sharpe.sharpe_variance(2.0 / skew, 10, skew, skew**2 - 2.0)
     assert 0.0 <= found < 1e-15
+
+
+def autocorrelated(seed, n, phi):
+    noise = np.random.default_rng(seed).standard_t(5, size=n)
+    return scipy.signal.lfilter([1.0], [1.0, -phi], noise)
+
+
+def test_standard_error_with_lags_is_that_of_the_moments(returns):
+    """Hansen's error of (mean, second moment) by statsmodels, carried to the ratio by the delta method."""
+    series, lags = returns + 0.002, 6
+    moments = np.column_stack([series, series**2])
+    deviations = moments - moments.mean(axis=0)
+    long_run = cov_hac_simple_of(deviations, lags)
+    mean, variance = series.mean(), series.var()
+    gradient = np.array([(variance + mean**2) / variance**1.5, -mean / 2.0 / variance**1.5])
+    expected = np.sqrt(gradient @ long_run @ gradient / series.size)
+    assert sharpe.sharpe_se(series, 1, lags=lags) == pytest.approx(expected, rel=2e-3)
+    assert sharpe.sharpe_se(series, 252, lags=lags) == pytest.approx(
+        sharpe.sharpe_se(series, 1, lags=lags) * np.sqrt(252)
+    )
+
+
+def cov_hac_simple_of(deviations, lags):
+    """Bartlett's long-run covariance, by statsmodels' sum over lags."""
+    return S_hac_simple(deviations, nlags=lags) / len(deviations)
+
+
+def test_standard_error_without_lags_is_the_limit(returns):
+    """The first-order form and the formula in skewness and kurtosis are the same."""
+    z = (returns - returns.mean()) / returns.std()
+    observed = returns.mean() / returns.std(ddof=1)
+    influence = z - observed / 2.0 * (z**2 - 1.0)
+    expected = influence.std(ddof=1) / np.sqrt(returns.size)
+    assert sharpe.sharpe_se(returns, 1) == pytest.approx(expected, rel=1e-6)
+    assert sharpe.sharpe_se(returns, 1, lags=0) == sharpe.sharpe_se(returns, 1)
+
+
+def test_standard_error_with_lags_is_the_spread_of_autocorrelated_ratios():
+    samples = [autocorrelated(seed, 1500, 0.3) for seed in range(600)]
+    ratios = [sharpe.sharpe_ratio(sample, 1) for sample in samples]
+    plain = np.mean([sharpe.sharpe_se(sample, 1) for sample in samples])
+    robust = np.mean([sharpe.sharpe_se(sample, 1, lags=15) for sample in samples])
+    assert robust == pytest.approx(np.std(ratios), rel=0.1)
+    assert plain < 0.8 * np.std(ratios)
+
+
+def test_probabilistic_and_deflated_ratio_with_lags(returns):
+    error, observed = sharpe.sharpe_se(returns, 1, lags=4), sharpe.sharpe_ratio(returns, 1)
+    expected = scipy.stats.norm.cdf((observed - 0.01) / error)
+    assert sharpe.probabilistic_sharpe(returns, 0.01, lags=4) == pytest.approx(expected, rel=1e-12)
+    threshold = sharpe.expected_maximum(9, 0.0003)
+    assert sharpe.deflated_sharpe(returns, 9, 0.0003, lags=4) == pytest.approx(
+        scipy.stats.norm.cdf((observed - threshold) / error), rel=1e-12
+    )
+    assert np.isnan(sharpe.probabilistic_sharpe([0.1] * 9, lags=2))
+
+
+def test_sharpe_difference_by_hand():
+    first, second = [0.03, -0.01] * 100, [0.01, -0.01] * 150
+    found = sharpe.sharpe_difference(first, second, 252)
+    assert found.first == sharpe.sharpe_ratio(first, 252)
+    assert found.second == 0.0
+    se = np.sqrt(sharpe.sharpe_se(first, 252) ** 2 + sharpe.sharpe_se(second, 252) ** 2)
+    assert (found.difference, found.se) == pytest.approx((-found.first, se))
+    assert found.p == pytest.approx(2 * scipy.stats.norm.sf(abs(found.z)))
+    nothing = sharpe.sharpe_difference([0.1] * 5, second, 252)
+    assert np.isnan([nothing.difference, nothing.se, nothing.z, nothing.p]).all()
+
+
+def test_sharpe_difference_rejects_as_often_as_it_says():
+    random = np.random.default_rng(8)
+    p = [
+        sharpe.sharpe_difference(
+            0.05 + random.standard_t(6, size=800), 0.05 + random.standard_t(6, size=400), 252
+        ).p
+        for _ in range(800)
+    ]
+    assert 0.03 <= np.mean(np.array(p) < 0.05) <= 0.075

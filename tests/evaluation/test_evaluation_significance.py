@@ -10,6 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from kairos.errors import InputError
 from kairos.evaluation import significance as sig
+from kairos.evaluation.bootstrap import stationary_bootstrap
 
 
 def autocorrelated(seed: int, n: int, phi: float = 0.6) -> np.ndarray:
@@ -95,57 +96,6 @@ def test_p_value_equals_scipy(t):
     assert sig.two_sided_p(t) == pytest.approx(2.0 * scipy.stats.norm.sf(abs(t)), rel=1e-9)
 
 
-def test_bootstrap_rows_are_blocks_of_the_series():
-    rows = sig.stationary_bootstrap(50, 8.0, 2000, seed=1)
-    assert rows.shape == (2000, 50)
-    assert (rows.min(), rows.max()) == (0, 49)
-    follows = rows[:, 1:] == (rows[:, :-1] + 1) % 50
-    # a row follows its neighbour unless a block begins (1/8), and then by chance (1/50)
-    assert follows.mean() == pytest.approx(7 / 8 + 1 / 8 / 50, abs=0.005)
-    share = np.bincount(rows.ravel(), minlength=50) / rows.size
-    np.testing.assert_allclose(share, 1 / 50, rtol=0.06)
-    assert (
-        sig.stationary_bootstrap(50, 8.0, 20, seed=1) == sig.stationary_bootstrap(50, 8.0, 20, seed=1)
-    ).all()
-    assert (
-        sig.stationary_bootstrap(50, 8.0, 20, seed=1) != sig.stationary_bootstrap(50, 8.0, 20, seed=2)
-    ).any()
-
-
-def test_a_long_block_is_a_rotation():
-    rows = sig.stationary_bootstrap(7, 1e12, 5, seed=3)
-    for row in rows:
-        assert row.tolist() == [(row[0] + step) % 7 for step in range(7)]
-
-
-def test_bootstrap_interval_agrees_with_newey_west():
-    series = 0.1 + autocorrelated(21, 2000)
-    low, high = sig.bootstrap_interval(series, "mean", block=25, seed=1)
-    test = sig.mean_test(series, 25)
-    assert (high - low) / (test.high - test.low) == pytest.approx(1.0, abs=0.12)
-    assert (low + high) / 2.0 == pytest.approx(test.mean, abs=0.2 * test.se)
-
-
-def test_bootstrap_interval_of_a_sharpe_ratio():
-    """For independent normal returns it is the ratio ± 1.96 of Lo's errors."""
-    series = np.random.default_rng(2).normal(0.1, 1.0, size=1500)
-    low, high = sig.bootstrap_interval(series, "sharpe", block=1, seed=1)
-    ratio = series.mean() / series.std(ddof=1)
-    error = np.sqrt((1.0 + ratio**2 / 2.0) / 1500)
-    assert (low, high) == pytest.approx((ratio - 1.96 * error, ratio + 1.96 * error), abs=0.2 * error)
-    narrow = sig.bootstrap_interval(series, "sharpe", block=1, seed=1, level=0.5)
-    assert low < narrow[0] < narrow[1] < high
-
-
-def test_bootstrap_refuses_what_it_cannot_do():
-    assert np.isnan(sig.bootstrap_interval([0.1] * 9, "sharpe", block=2, seed=1)).all()
-    assert sig.bootstrap_interval([0.25] * 9, "mean", block=2, seed=1) == (0.25, 0.25)
-    with pytest.raises(InputError, match=r"series\[1\] is missing"):
-        sig.bootstrap_interval([0.1, np.nan], "mean", block=2, seed=1)
-    with pytest.raises(InputError, match=r"block = 0\.5"):
-        sig.bootstrap_interval([0.1, 0.2], "mean", block=0.5, seed=1)
-
-
 @pytest.mark.parametrize("n", [1, 2, 5, 30])
 def test_holm_equals_statsmodels(n):
     p_values = np.random.default_rng(n).random(n).round(1) ** 3  # with ties, 0 and 1
@@ -163,7 +113,7 @@ def test_holm_leaves_missing_tests_out():
 
 def romano_wolf_definition(panel, block, seed, draws):
     """Algorithm 4.2 of Romano and Wolf (2016), one hypothesis after the other."""
-    rows = sig.stationary_bootstrap(len(panel), block, draws, seed)
+    rows = stationary_bootstrap(len(panel), block, draws, seed)
     resampled = np.array([np.nanmean(panel[row], axis=0) for row in rows])
     mean, error = np.nanmean(panel, axis=0), resampled.std(axis=0, ddof=1)
     t, deviations = np.abs(mean / error), np.abs((resampled - mean) / error)
@@ -219,3 +169,7 @@ def test_romano_wolf_on_what_cannot_be_tested():
     assert found[0] == alone[0]
     with pytest.raises(InputError, match=r"shape \(3,\)"):
         sig.romano_wolf([0.1, 0.2, 0.3], block=1, seed=1)
+
+
+def test_lag_rule_by_hand():
+    assert [sig.lag_rule(n) for n in (1, 100, 252, 1000, 2520)] == [1, 4, 4, 6, 8]

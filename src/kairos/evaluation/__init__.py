@@ -7,7 +7,12 @@
 * `kairos.evaluation.information`: information coefficients, Fama-MacBeth, decay, autocorrelation
 * `kairos.evaluation.quantiles`: quantile groups and portfolios
 * `kairos.evaluation.prediction`: forecasts of returns by month, and whether one is better than another
-* `kairos.evaluation.significance`: Newey-West, bootstrap, Holm, Romano-Wolf
+* `kairos.evaluation.significance`: Newey-West, Holm, Romano-Wolf
+* `kairos.evaluation.bootstrap`: intervals from resampled blocks
+* `kairos.evaluation.periods`: in-sample and out-of-sample, years, equal parts
+* `kairos.evaluation.regression`: returns explained by factors over time
+* `kairos.evaluation.attribution`: exposures of a book, its return by group and by factor
+* `kairos.evaluation.capacity`: Sharpe ratio against capital
 
 Returns are simple and fractions. A return of row t is earned over the session that ends at the close of t; a
 signal of row t is known after that close, and is measured against returns that start later. Panels are
@@ -15,6 +20,20 @@ signal of row t is known after that close, and is measured against returns that 
 is an error.
 """
 
+from kairos.evaluation.attribution import (
+    Book,
+    Exposures,
+    FactorAttribution,
+    FactorReturns,
+    GroupAttribution,
+    attribute_to_factors,
+    attribute_to_groups,
+    exposures,
+    factor_returns,
+    linked,
+)
+from kairos.evaluation.bootstrap import block_length, bootstrap_interval
+from kairos.evaluation.capacity import capacity
 from kairos.evaluation.growth import (
     Drawdown,
     annual_return,
@@ -39,6 +58,13 @@ from kairos.evaluation.information import (
     summarise,
 )
 from kairos.evaluation.performance import Performance, performance
+from kairos.evaluation.periods import (
+    Period,
+    calendar_years,
+    equal_parts,
+    in_and_out_of_sample,
+    sub_periods,
+)
 from kairos.evaluation.quantiles import (
     Monotonicity,
     QuantilePortfolios,
@@ -46,6 +72,12 @@ from kairos.evaluation.quantiles import (
     quantile_groups,
     quantile_portfolios,
     top_group_turnover,
+)
+from kairos.evaluation.regression import (
+    FactorRegression,
+    RollingRegression,
+    factor_regression,
+    rolling_regression,
 )
 from kairos.evaluation.risk import (
     beta,
@@ -58,18 +90,20 @@ from kairos.evaluation.risk import (
     volatility,
 )
 from kairos.evaluation.sharpe import (
+    SharpeDifference,
     deflated_sharpe,
     effective_trials,
     expected_maximum,
     probabilistic_sharpe,
     rolling_sharpe,
+    sharpe_difference,
     sharpe_ratio,
     sharpe_se,
 )
 from kairos.evaluation.significance import (
     MeanTest,
-    bootstrap_interval,
     holm,
+    lag_rule,
     mean_test,
     newey_west_se,
     romano_wolf,
@@ -77,29 +111,50 @@ from kairos.evaluation.significance import (
 )
 
 __all__ = [
+    "Book",
     "Drawdown",
+    "Exposures",
+    "FactorAttribution",
+    "FactorRegression",
+    "FactorReturns",
     "FamaMacBeth",
+    "GroupAttribution",
     "ICSummary",
     "MeanTest",
     "Monotonicity",
     "Performance",
+    "Period",
     "QuantilePortfolios",
+    "RollingRegression",
+    "SharpeDifference",
     "annual_return",
+    "attribute_to_factors",
+    "attribute_to_groups",
     "beta",
+    "block_length",
     "bootstrap_interval",
     "by_group",
     "by_sector",
+    "calendar_years",
     "calmar",
+    "capacity",
     "decay",
     "deflated_sharpe",
     "drawdown",
     "effective_trials",
+    "equal_parts",
     "excess_kurtosis",
     "expected_maximum",
+    "exposures",
+    "factor_regression",
+    "factor_returns",
     "fama_macbeth",
     "hit_rate",
     "holm",
+    "in_and_out_of_sample",
     "information_coefficient",
+    "lag_rule",
+    "linked",
     "max_drawdown",
     "mean_test",
     "monotonicity",
@@ -111,14 +166,17 @@ __all__ = [
     "quantile_groups",
     "quantile_portfolios",
     "rank_autocorrelation",
+    "rolling_regression",
     "rolling_sharpe",
     "rolling_volatility",
     "romano_wolf",
+    "sharpe_difference",
     "sharpe_ratio",
     "sharpe_se",
     "signal_correlation",
     "skewness",
     "sortino",
+    "sub_periods",
     "summarise",
     "top_group_turnover",
     "total_return",

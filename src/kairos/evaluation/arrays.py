@@ -116,3 +116,16 @@ def deviation(series: Array) -> float:
 def ratio(numerator: float, denominator: float) -> float:
     """Quotient of two numbers; NaN unless the denominator is above 0."""
     return numerator / denominator if denominator > 0.0 else np.nan
+
+
+def share_of_one(value: float, name: str) -> float:
+    """Return a share, such as a confidence level.
+
+    Raises
+    ------
+    InputError
+        It is not between 0 and 1.
+    """
+    if not 0.0 < value < 1.0:
+        raise InputError(f"{name} = {value}: pass a share between 0 and 1, such as 0.95")
+    return value

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from kairos.errors import InputError
 from kairos.evaluation.arrays import same_shape
-from kairos.evaluation.significance import holm, stationary_bootstrap
+from kairos.evaluation.bootstrap import stationary_bootstrap
+from kairos.evaluation.significance import holm
 
 if TYPE_CHECKING:
     from kairos.panel import Array

@@ -6,7 +6,8 @@ annualised; the probabilistic and the deflated Sharpe ratio work per period, whe
 
 from __future__ import annotations
 
-from math import e, sqrt
+from dataclasses import dataclass
+from math import e, hypot, sqrt
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import numpy as np
 from kairos.errors import InputError
 from kairos.evaluation.arrays import complete_series, deviation, positive, ratio
 from kairos.evaluation.risk import excess_kurtosis, rolling_moments, skewness
+from kairos.evaluation.significance import newey_west_se, two_sided_p
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -58,17 +60,33 @@ def rolling_sharpe(returns: npt.ArrayLike, window: int, periods_per_year: float)
 
 
 def sharpe_se(
-    returns: npt.ArrayLike, periods_per_year: float, risk_free: npt.ArrayLike | None = None
+    returns: npt.ArrayLike,
+    periods_per_year: float,
+    risk_free: npt.ArrayLike | None = None,
+    lags: int = 0,
 ) -> float:
-    """Return the standard error of the annualised Sharpe ratio of independent returns, normal or not.
+    """Return the standard error of the annualised Sharpe ratio, of normal returns or not.
 
-    With S the Sharpe ratio per period, γ₃ the skewness and γ₄ the kurtosis (3 for a normal):
+    With S the Sharpe ratio per period, γ₃ the skewness and γ₄ the kurtosis (3 for a normal), of independent
+    returns:
 
         se = √((1 − γ₃·S + (γ₄ − 1)/4 · S²) / (T − 1)) · √periods_per_year
 
-    which for normal returns is Lo's √((1 + S²/2) / T). Autocorrelation is not accounted for: use a block
-    bootstrap (`kairos.evaluation.significance.bootstrap_interval`) where it matters. T − 1 makes it the same
-    number that stands in the probabilistic Sharpe ratio. NaN at zero volatility.
+    which for normal returns is Lo's √((1 + S²/2) / T). T − 1 makes it the same number that stands in the
+    probabilistic Sharpe ratio. With `lags` autocorrelation enters: the estimate is the mean of
+    z − S/2·(z² − 1), z = (r − r̄)/σ, in first order, and its Newey-West error is taken, which without lags is
+    the formula above. NaN at zero volatility.
+
+    Parameters
+    ----------
+    returns : (T,)
+        Simple returns.
+    periods_per_year : float
+        Sessions a year of the series.
+    risk_free : (T,), optional
+        Risk-free return of each period.
+    lags : int
+        Longest autocorrelation allowed for; `kairos.evaluation.significance.lag_rule` chooses by length.
 
     References
     ----------
@@ -76,9 +94,17 @@ def sharpe_se(
     Mertens, E. (2002), Comments on variance of the IID estimator in Lo (2002), University of Basel.
     """
     excess = _excess(returns, risk_free)
-    observed = ratio(float(excess.mean()), deviation(excess))
-    variance = sharpe_variance(observed, excess.size, skewness(excess), excess_kurtosis(excess))
-    return sqrt(variance * positive(periods_per_year))
+    return _error(excess, lags) * sqrt(positive(periods_per_year))
+
+
+def _error(series: Array, lags: int) -> float:
+    """Return the standard error per period."""
+    observed = ratio(float(series.mean()), deviation(series))
+    if lags == 0 or np.isnan(observed):
+        variance = sharpe_variance(observed, series.size, skewness(series), excess_kurtosis(series))
+        return sqrt(variance)
+    z = (series - series.mean()) / series.std()
+    return newey_west_se(z - observed / 2.0 * (z**2 - 1.0), lags)
 
 
 def sharpe_variance(observed: float, n: int, skew: float, kurtosis: float) -> float:
@@ -116,7 +142,7 @@ def probability_above(observed: float, threshold: float, n: int, skew: float, ku
     return NormalDist().cdf((observed - threshold) / sqrt(variance)) if variance > 0.0 else np.nan
 
 
-def probabilistic_sharpe(returns: npt.ArrayLike, threshold: float = 0.0) -> float:
+def probabilistic_sharpe(returns: npt.ArrayLike, threshold: float = 0.0, lags: int = 0) -> float:
     """Probabilistic Sharpe ratio: the probability that the true Sharpe ratio per period exceeds a threshold.
 
     Parameters
@@ -125,6 +151,8 @@ def probabilistic_sharpe(returns: npt.ArrayLike, threshold: float = 0.0) -> floa
         Simple returns, in excess of whatever they are measured against.
     threshold : float
         Sharpe ratio **per period** (a yearly one divided by √periods_per_year).
+    lags : int
+        Longest autocorrelation that the error allows for (`sharpe_se`); 0 is the published formula.
 
     Returns
     -------
@@ -135,8 +163,8 @@ def probabilistic_sharpe(returns: npt.ArrayLike, threshold: float = 0.0) -> floa
     Bailey, D. and López de Prado, M. (2012), The Sharpe ratio efficient frontier, Journal of Risk 15(2).
     """
     series = complete_series(returns, "returns")
-    observed = ratio(float(series.mean()), deviation(series))
-    return probability_above(observed, threshold, series.size, skewness(series), excess_kurtosis(series))
+    observed, error = ratio(float(series.mean()), deviation(series)), _error(series, lags)
+    return NormalDist().cdf((observed - threshold) / error) if error > 0.0 else np.nan
 
 
 def expected_maximum(trials: float, variance: float) -> float:
@@ -174,7 +202,7 @@ def expected_maximum(trials: float, variance: float) -> float:
     return max(0.0, sqrt(variance) * largest)
 
 
-def deflated_sharpe(returns: npt.ArrayLike, trials: float, variance: float) -> float:
+def deflated_sharpe(returns: npt.ArrayLike, trials: float, variance: float, lags: int = 0) -> float:
     """Deflated Sharpe ratio: the probabilistic one against the best of that many worthless trials.
 
     Parameters
@@ -185,6 +213,8 @@ def deflated_sharpe(returns: npt.ArrayLike, trials: float, variance: float) -> f
         Number of independent trials it was chosen from, itself included.
     variance : float
         Variance of the trials' Sharpe ratios **per period**.
+    lags : int
+        Longest autocorrelation that the error allows for (`sharpe_se`); 0 is the published formula.
 
     Returns
     -------
@@ -196,7 +226,7 @@ def deflated_sharpe(returns: npt.ArrayLike, trials: float, variance: float) -> f
     Bailey, D. and López de Prado, M. (2014), The deflated Sharpe ratio, Journal of Portfolio Management
     40(5).
     """
-    return probabilistic_sharpe(returns, expected_maximum(trials, variance))
+    return probabilistic_sharpe(returns, expected_maximum(trials, variance), lags)
 
 
 def effective_trials(returns: npt.ArrayLike) -> float:
@@ -228,6 +258,63 @@ def effective_trials(returns: npt.ArrayLike) -> float:
     pairs = np.asarray(np.corrcoef(panel, rowvar=False))[np.triu_indices(n, k=1)]
     average = min(max(float(pairs.mean()), 0.0), 1.0)
     return float(average + (1.0 - average) * n)
+
+
+@dataclass(frozen=True)
+class SharpeDifference:
+    """Two Sharpe ratios of periods that do not overlap, and the test that the true ones are equal.
+
+    Attributes
+    ----------
+    first, second : float
+        Sharpe ratios, annualised.
+    difference, se, z : float
+        second − first, its standard error, and their quotient.
+    p : float
+        Two-sided, from the normal distribution.
+    """
+
+    first: float
+    second: float
+    difference: float
+    se: float
+    z: float
+    p: float
+
+
+def sharpe_difference(
+    first: npt.ArrayLike, second: npt.ArrayLike, periods_per_year: float, lags: int = 0
+) -> SharpeDifference:
+    """Test whether the Sharpe ratio changed between two periods: z = (S₂ − S₁) / √(se₁² + se₂²).
+
+    The periods must not overlap. Their errors are those of `sharpe_se`, so a short period has little power:
+    one year can hardly contradict anything, its error is about 1.
+
+    Parameters
+    ----------
+    first, second : (T₁,), (T₂,)
+        Returns before and after, in-sample and out-of-sample for example.
+    periods_per_year : float
+        Sessions a year of both.
+    lags : int
+        Longest autocorrelation allowed for.
+
+    Returns
+    -------
+    SharpeDifference; NaN where a period has no volatility.
+
+    Examples
+    --------
+    >>> quiet, busy = [0.01, -0.01] * 20, [0.03, -0.01] * 20
+    >>> found = sharpe_difference(quiet, busy, 252)
+    >>> round(found.difference, 2), round(found.p, 3)
+    (7.84, 0.023)
+    """
+    before, after = (sharpe_ratio(part, periods_per_year) for part in (first, second))
+    errors = [sharpe_se(part, periods_per_year, lags=lags) for part in (first, second)]
+    difference, se = after - before, hypot(*errors)
+    z = difference / se if se > 0.0 else np.nan
+    return SharpeDifference(before, after, difference, se, z, two_sided_p(z))
 
 
 def _excess(returns: npt.ArrayLike, risk_free: npt.ArrayLike | None) -> Array:

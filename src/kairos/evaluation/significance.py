@@ -1,4 +1,4 @@
-"""Is a mean different from zero? Newey-West errors, the bootstrap, and adjustment for several tests.
+"""Is a mean different from zero? Newey-West errors, and adjustment for several tests.
 
 Probabilities come from the normal distribution: these standard errors are right in large samples only, where
 Student's t adds nothing. Series are in order of time with one entry a session; NaN marks a session without a
@@ -8,14 +8,16 @@ value, and keeps its place so that lags always count sessions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import erfc, sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import bottleneck as bn
 import numpy as np
 
 from kairos.errors import InputError
-from kairos.evaluation.arrays import complete_series, gapped_series
+from kairos.evaluation.arrays import gapped_series, share_of_one
+from kairos.evaluation.bootstrap import stationary_bootstrap
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -107,6 +109,24 @@ def newey_west_se(series: npt.ArrayLike, lags: int) -> float:
     return float(np.sqrt(max(total, 0.0) / (n * (n - 1))))
 
 
+def lag_rule(n: int) -> int:
+    """Lags for n daily values whose memory is short but unknown: ⌊4·(n/100)^(2/9)⌋.
+
+    Too few where returns overlap or prices are stale for weeks: name the lags there.
+
+    References
+    ----------
+    Newey, W. and West, K. (1994), Automatic lag selection in covariance matrix estimation, Review of
+    Economic Studies 61(4).
+
+    Examples
+    --------
+    >>> lag_rule(252), lag_rule(2520)
+    (4, 8)
+    """
+    return int(4.0 * (n / 100.0) ** (2.0 / 9.0))
+
+
 def two_sided_p(t: float) -> float:
     """Probability of a t-value at least this far from 0 under the normal distribution; NaN for NaN.
 
@@ -115,7 +135,7 @@ def two_sided_p(t: float) -> float:
     >>> round(two_sided_p(1.959964), 6)
     0.05
     """
-    return 2.0 * NormalDist().cdf(-abs(t))
+    return erfc(abs(t) / sqrt(2.0))
 
 
 def mean_test(series: npt.ArrayLike, lags: int, level: float = 0.95) -> MeanTest:
@@ -140,90 +160,8 @@ def mean_test(series: npt.ArrayLike, lags: int, level: float = 0.95) -> MeanTest
     mean = float(values[exists].mean()) if n else np.nan
     se = newey_west_se(values, lags)
     t = mean / se if se > 0.0 else np.nan
-    margin = NormalDist().inv_cdf((1.0 + _share(level, "level")) / 2.0) * se
+    margin = NormalDist().inv_cdf((1.0 + share_of_one(level, "level")) / 2.0) * se
     return MeanTest(mean, se, t, two_sided_p(t), mean - margin, mean + margin, n)
-
-
-def stationary_bootstrap(n: int, block: float, draws: int, seed: int) -> npt.NDArray[np.int64]:
-    """Row numbers of resampled series: blocks of random length from random places, wrapped at the end.
-
-    Parameters
-    ----------
-    n : int
-        Length of the series.
-    block : float
-        Mean length of a block, at least 1 (lengths are geometric); longer than the series remembers.
-    draws : int
-        Number of resampled series.
-    seed : int
-        The same seed gives the same rows.
-
-    Returns
-    -------
-    (draws, n) array of row numbers.
-
-    References
-    ----------
-    Politis, D. and Romano, J. (1994), The stationary bootstrap, Journal of the American Statistical
-    Association 89(428).
-    """
-    if n < 1 or block < 1.0 or draws < 1:
-        raise InputError(f"n = {n}, block = {block}, draws = {draws}: each must be at least 1")
-    random = np.random.default_rng(seed)
-    begins = random.random((draws, n)) < 1.0 / block
-    begins[:, 0] = True
-    places = random.integers(n, size=(draws, n))
-    steps = np.arange(n)
-    begin = np.maximum.accumulate(np.where(begins, steps, 0), axis=1)
-    return np.asarray((np.take_along_axis(places, begin, axis=1) + steps - begin) % n)
-
-
-def bootstrap_interval(
-    series: npt.ArrayLike,
-    statistic: Literal["mean", "sharpe"],
-    *,
-    block: float,
-    seed: int,
-    draws: int = 2000,
-    level: float = 0.95,
-) -> tuple[float, float]:
-    """Percentile interval of a mean or of a Sharpe ratio per period, by the stationary bootstrap.
-
-    Parameters
-    ----------
-    series : (T,)
-        Values in order of time, none missing.
-    statistic : "mean" or "sharpe"
-        mean(x), or mean(x) / std(x, ddof 1): multiply by √periods_per_year for a yearly one.
-    block : float
-        Mean length of a block in sessions, at least the number of sessions over which values depend on each
-        other.
-    seed : int
-        Of the random numbers.
-    draws : int
-        Number of resampled series.
-    level : float
-        Coverage of the interval.
-
-    Returns
-    -------
-    (low, high); NaN for the Sharpe ratio when a resampled series has no volatility.
-
-    Raises
-    ------
-    InputError
-        A value is missing, or an argument is out of range.
-    """
-    values = complete_series(series, "series")
-    resampled = values[stationary_bootstrap(values.size, block, draws, seed)]
-    estimates = resampled.mean(axis=1)
-    if statistic == "sharpe":
-        constant = resampled.max(axis=1) == resampled.min(axis=1)
-        spread = resampled.std(axis=1, ddof=1) if values.size > 1 else np.zeros(draws)
-        estimates = estimates / np.where(constant, np.nan, spread)
-    tail = (1.0 - _share(level, "level")) / 2.0
-    low, high = np.quantile(estimates, [tail, 1.0 - tail])
-    return float(low), float(high)
 
 
 def holm(p_values: npt.ArrayLike) -> Array:
@@ -326,9 +264,3 @@ def _means(panel: Array, rows: npt.NDArray[np.int64]) -> Array:
     found = weights @ exists
     total = weights @ np.where(exists, panel, 0.0)
     return np.divide(total, found, out=np.full_like(total, np.nan), where=found > 0)
-
-
-def _share(value: float, name: str) -> float:
-    if not 0.0 < value < 1.0:
-        raise InputError(f"{name} = {value}: pass a share between 0 and 1, such as 0.95")
-    return value
