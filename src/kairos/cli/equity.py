@@ -398,6 +398,12 @@ def backtest(
     save_as: Annotated[
         str | None, typer.Option("--save-as", metavar="NAME", help="Name of the results.")
     ] = None,
+    trials: Annotated[
+        int, typer.Option("--trials", help="Trials made elsewhere, on top of those in the ledger.")
+    ] = 0,
+    stress: Annotated[
+        bool, typer.Option("--stress", help="Run again at other lags, costs and capitals.")
+    ] = False,
     report: ReportOption = None,
     namespace: NamespaceOption = "main",
     snapshot: SnapshotOption = None,
@@ -427,6 +433,8 @@ def backtest(
             lower_is_better=lower_is_better,
             benchmark=benchmark,
             save_as=save_as,
+            trials=trials,
+            stress=stress,
             namespace=namespace,
             snapshot=snapshot,
             wait=wait,

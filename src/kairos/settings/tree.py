@@ -244,6 +244,11 @@ class Costs(Section):
     financing_rate: Amount
     cash_rate: float
 
+    def scaled(self, factor: float) -> Self:
+        """Trading and borrowing at a multiple of the cost; what volume allows, and interest, stay."""
+        dear = {key: getattr(self, key) * factor for key in ("half_spread", "impact", "borrow")}
+        return self.model_copy(update=dear)
+
 
 class Volatility(Section):
     """How the volatility of a book is estimated when it has a target."""

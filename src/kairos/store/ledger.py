@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -70,6 +70,12 @@ class Run:
     snapshot: str
     seed: int | None
     headline: str
+
+    def with_headline(self, **more: Any) -> Run:
+        """The same run with more main results."""
+        return replace(
+            self, headline=json.dumps({**json.loads(self.headline), **plain(more)}, sort_keys=True)
+        )
 
 
 def new_run(

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kairos.settings import Strategy
 
-FREE = dict.fromkeys(
-    ("half_spread", "impact", "participation", "borrow", "financing_rate", "cash_rate"), 0.0
-)
+FREE = dict.fromkeys(("half_spread", "impact", "participation", "borrow", "financing_rate", "cash_rate"), 0.0)
 NAMESPACE = "option_b"
 """Where the static universe of the manual is built on demand."""
 
 
 def manual(strategy: Strategy) -> Strategy:
     """The strategy under the manual's accounting; the universe is the namespace's."""
-    return _with(
+    return with_engine(
         strategy,
         lag=0,
         manual={"missing_target": True, "per_rebalance": True},
@@ -33,10 +31,10 @@ def corrections(strategy: Strategy) -> list[tuple[str, Strategy]]:
     """
     own = strategy.backtest
     once = manual(strategy)
-    seen = _with(once, manual={"missing_target": False})
-    filled = _with(seen, lag=own.lag)
-    daily = _with(filled, manual={"per_rebalance": False})
-    trailing = _with(daily, volatility=own.volatility.model_dump())
+    seen = with_engine(once, manual={"missing_target": False})
+    filled = with_engine(seen, lag=own.lag)
+    daily = with_engine(filled, manual={"per_rebalance": False})
+    trailing = with_engine(daily, volatility=own.volatility.model_dump())
     return [
         ("the manual's accounting", once),
         ("universe", once),
@@ -44,11 +42,11 @@ def corrections(strategy: Strategy) -> list[tuple[str, Strategy]]:
         ("fill", filled),
         ("daily P&L", daily),
         ("volatility target", trailing),
-        ("costs", _with(trailing, costs=own.costs.model_dump())),
+        ("costs", with_engine(trailing, costs=own.costs.model_dump())),
     ]
 
 
-def _with(strategy: Strategy, **changes: Any) -> Strategy:
+def with_engine(strategy: Strategy, **changes: Any) -> Strategy:
     """The strategy on an engine with some keys changed; sections are joined key by key."""
     engine = strategy.backtest
     joined = {

@@ -59,13 +59,8 @@ def signals_of(
     InputError
         A table or column that a strategy needs does not exist.
     """
-    engine = strategies[0].backtest
-    columns = engine.columns
-    key = rows.tobytes()
-    needs = dict.fromkeys(need for s in strategies for need in s.needs if need != "sector")
-    if any(s.min_adv for s in strategies):
-        needs["adv"] = None
-    full = {need: resolve(context, getattr(columns, need, need), as_signal=False) for need in needs}
+    engine, columns, key = strategies[0].backtest, strategies[0].backtest.columns, rows.tobytes()
+    full = _needed(context, strategies)
     adv, volatility = resolve(context, columns.adv), resolve(context, columns.volatility)
     held = [need for s in strategies for need in (*(["beta"] if "beta" in s.needs else []), *s.max_exposures)]
 
@@ -75,7 +70,7 @@ def signals_of(
     def last(name: str) -> SomeRows:
         return shared(context, ("last known", name, key), lambda: _last_known(today(name)))
 
-    wanted = [f"{PRICES}.member", column, adv, volatility, resolve(context, columns.beta), *full.values()]
+    wanted = [f"{PRICES}.member", *columns_of(context, strategies, column)]
     if engine.benchmark == "cap":
         wanted.append("universe.marketcap")
     with ThreadPoolExecutor(2) as pool:  # reading is most of the work; two files at a time
@@ -102,6 +97,23 @@ def signals_of(
         sectors=labels,
         regime=regimes(context) if strategies[0].mix.strategies else None,
     )
+
+
+def _needed(context: Context, strategies: Sequence[Strategy]) -> dict[str, str]:
+    """Full name of each column that filters, scores and limits need."""
+    columns = strategies[0].backtest.columns
+    needs = dict.fromkeys(need for s in strategies for need in s.needs if need != "sector")
+    if any(s.min_adv for s in strategies):
+        needs["adv"] = None
+    return {need: resolve(context, getattr(columns, need, need), as_signal=False) for need in needs}
+
+
+def columns_of(context: Context, strategies: Sequence[Strategy], column: str) -> list[str]:
+    """Full names of the columns that a signal and some strategies read."""
+    columns = strategies[0].backtest.columns
+    always = [resolve(context, name) for name in (columns.adv, columns.volatility, columns.beta)]
+    found = [column, *always, *_needed(context, strategies).values()]
+    return list(dict.fromkeys(found))
 
 
 def decision_rows(context: Context, name: str, rows: Ints) -> SomeRows:

@@ -20,6 +20,8 @@ from kairos.evaluation.sharpe import probabilistic_sharpe, sharpe_ratio
 if TYPE_CHECKING:
     from kairos.equity.backtest.limits import Usage
     from kairos.equity.backtest.relax import Relaxation
+    from kairos.equity.backtest.study import Bridge, Stress
+    from kairos.equity.backtest.trials import Deflation
     from kairos.equity.frame import SomeRows
     from kairos.settings import Strategy
 
@@ -48,6 +50,9 @@ class BacktestResult:
         What the benchmark is.
     facts : mapping
         About universe and data, for the report.
+    deflation, bridge, stress : optional
+        What the result is worth after the choice among trials; what each correction of the manual's
+        accounting costs; the same strategy at other lags, costs and capitals.
     """
 
     strategy: Strategy
@@ -59,6 +64,9 @@ class BacktestResult:
     bench_daily: Series
     bench_name: str
     facts: Mapping[str, Any]
+    deflation: Deflation | None = None
+    bridge: Bridge | None = None
+    stress: Stress | None = None
 
     @property
     def rows(self) -> slice:
