@@ -1,0 +1,147 @@
+"""The book that is best within the limits: nearest to a target, or cheapest by an objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kairos.equity.backtest.conic import conic
+from kairos.equity.backtest.costs import Vector
+from kairos.equity.backtest.limits import Limits, Matrix, Usage
+from kairos.equity.backtest.relax import Relaxation, relax
+from kairos.errors import InputError, WorkError
+from kairos.panel import interior
+
+
+@dataclass(frozen=True)
+class Objective:
+    """½·Σ cᵢ·wᵢ² + q₀·w + q₁·|w| + q₂·|w − previous| + r·|w − previous|^1.5 + ½·‖F·w‖², to be minimised.
+
+    Attributes
+    ----------
+    curvature, power : (n,)
+        c and r.
+    linear : (3, n)
+        q.
+    factor : (k, n)
+        F.
+    """
+
+    curvature: Vector
+    linear: Matrix
+    power: Vector
+    factor: Matrix
+
+    def value(self, weight: Vector, previous: Vector) -> float:
+        """Objective at a book."""
+        step = np.abs(weight - previous)
+        parts = np.stack([weight, np.abs(weight), step])
+        smooth = 0.5 * self.curvature @ weight**2 + 0.5 * np.sum((self.factor @ weight) ** 2)
+        return float(smooth + np.sum(self.linear * parts) + self.power @ step**1.5)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A book within its limits.
+
+    Attributes
+    ----------
+    weight : (n,)
+        The book.
+    relaxed : tuple of Relaxation
+        Limits that had to give way, in the order in which they do; empty when all hold as configured.
+    limits : Limits
+        As they were used.
+    multiplier : (m,)
+        What one unit more of each rule, then of turnover, is worth; negative where the rule's low binds.
+    objective : float
+        Minimised.
+    fallback : bool
+        Whether the general solver was needed.
+    """
+
+    weight: Vector
+    relaxed: tuple[Relaxation, ...]
+    limits: Limits
+    multiplier: Vector
+    objective: float
+    fallback: bool
+
+    @property
+    def binding(self) -> tuple[str, ...]:
+        """Labels of the limits that the book is at, other than equations."""
+        equations = {rule.label for rule in self.limits.rules if rule.low == rule.high}
+        usage = self.limits.usage(self.weight)
+        return tuple(one.label for one in usage if one.binding and one.label not in equations)
+
+    @property
+    def usage(self) -> list[Usage]:
+        """How close the book is to each limit as it was used."""
+        return self.limits.usage(self.weight)
+
+
+def nearest(target: Vector, limits: Limits) -> Solution:
+    """The book within the limits with the least Σ(w − target)².
+
+    There is exactly one. Limits that can't hold together are relaxed, see `relax`.
+
+    Parameters
+    ----------
+    target : (n,)
+        Weights that are wanted.
+
+    Raises
+    ------
+    InputError
+        When a target is missing.
+    WorkError
+        When nothing fits whatever is relaxed.
+    """
+    n = len(target)
+    if not np.isfinite(target).all():
+        raise InputError("a target weight is missing or infinite; leave the name out or give it 0")
+    linear = np.zeros((3, n))
+    linear[0] = -target
+    return best(Objective(np.ones(n), linear, np.zeros(n), np.empty((0, n))), limits)
+
+
+def best(objective: Objective, limits: Limits) -> Solution:
+    """The book within the limits with the least objective; the limits are relaxed where they must be."""
+    found, relaxed = _solve(objective, limits), ()
+    if found is None:
+        limits, relaxed = relax(limits)
+        found = _solve(objective, limits)
+    fallback = found is None
+    if found is None:
+        found = conic(objective, limits)
+    weight, multiplier = found
+    broken = limits.broken(weight)
+    if broken:
+        worst = min(broken, key=lambda usage: usage.slack)
+        raise WorkError(f"the solver left {worst.label} at {worst.value} where {worst.limit} is the limit")
+    value = objective.value(weight, limits.previous)
+    return Solution(weight, relaxed, limits, multiplier, value, fallback)
+
+
+def _solve(objective: Objective, limits: Limits) -> tuple[Vector, Vector] | None:
+    """Weights and the rules' multipliers; nothing where the method doesn't end, as without any such book."""
+    lower, upper = limits.bounds()
+    if (lower > upper).any():
+        return None
+    order = sorted(range(len(limits.rules)), key=lambda at: limits.rules[at].size)
+    rules = [limits.rules[at] for at in order]
+    n, turnover = len(lower), [limits.turnover] if np.isfinite(limits.turnover) else []
+    rows = np.array([*(rule.row for rule in rules), *(np.ones(n) for _ in turnover)]).reshape(-1, n)
+    found = interior.minimise(
+        lower, upper, limits.previous,
+        objective.curvature, objective.linear, objective.power, objective.factor, rows,
+        np.array([*(interior.SIZE if rule.size else interior.WEIGHT for rule in rules), *(interior.TRADE for _ in turnover)], dtype=np.int64),
+        np.array([*(rule.low for rule in rules), *(-np.inf for _ in turnover)]),
+        np.array([*(rule.high for rule in rules), *turnover]),
+    )  # fmt: skip
+    if not found.converged:
+        return None
+    multiplier = found.multiplier.copy()
+    multiplier[order] = found.multiplier[: len(order)]
+    return found.w, multiplier
