@@ -44,6 +44,12 @@ ACCURACY = 1e-11  # of the complementarity, in units of the objective's steepest
 RESIDUAL = 1e-10  # of rows and slopes, in the same units
 NEAR = 1e-6  # of a bound or kink, in units of the widest bounds
 DEPENDENT = 1e-13  # a row whose pivot falls below this share of its diagonal follows from the rows before it
+POLISHES = 4  # Newton steps; one does where nothing costs |x|^1.5
+PULL = 1e-8  # slopes below it are none when the polished point is judged
+EXACT = 1e-12  # rows are met to this
+UNBOUND = 1e30  # inverse curvature of a row that doesn't bind
+DIVERGED = 1e12
+FAILED, CONVERGED, POLISHED = 0, 1, 2
 WEIGHT, SIZE, TRADE = 0, 1, 2
 
 
@@ -176,9 +182,7 @@ def minimise(
     unit = float(np.max(upper - lower, initial=0.0))
     if unit <= 0.0:
         value = _values(rows, of, lower, point)
-        return Minimum(
-            lower.copy(), np.zeros(len(rows)), bool(np.all((value >= low) & (value <= high))), True, 0
-        )
+        return Minimum(lower.copy(), np.zeros(len(rows)), bool(np.all((value >= low) & (value <= high))), True, 0)
     slope = np.abs(linear).sum(axis=0) + curvature * np.maximum(np.abs(lower), np.abs(upper))
     steep = max(float(np.max(slope)), 1e-300)
     k = len(factor)
@@ -188,11 +192,11 @@ def minimise(
         np.ascontiguousarray(np.concatenate([factor * math.sqrt(unit / steep), rows]).T), k,
         np.array([0, *np.searchsorted(of, [SIZE, TRADE]) + k, len(rows) + k]), low / unit, high / unit,
     )  # fmt: skip
-    w, multiplier, state, iterations = _minimise(problem)
+    w, multiplier, end, iterations = _search(problem)
     w = np.clip(w * unit, lower, upper)
     for kink in (point, np.zeros_like(point)):  # exactly there, whatever the units' rounding
         np.copyto(w, kink, where=np.abs(w - kink) <= 4e-16 * unit)
-    return Minimum(w, multiplier * steep, state > 0, state > 1, iterations)
+    return Minimum(w, multiplier * steep, end != FAILED, end == POLISHED, iterations)
 
 
 def _values(rows: Array, of: Index, w: Array, point: Array) -> Array:
@@ -411,9 +415,7 @@ def _invert(block: Array, begin: int, end: int) -> None:
 
 
 @kernel
-def _direct(
-    p: Problem, pieces: Pieces, state: State, at: Local, S: Array, tz: Array, ty: Array, to: Step
-) -> float:
+def _direct(p: Problem, pieces: Pieces, state: State, at: Local, S: Array, tz: Array, ty: Array, to: Step) -> float:
     """Fill in the direction in which down·z and up·y become tz and ty; return how far it goes, at most 1."""
     n, P, k = len(p.lower), len(pieces.length), p.k
     rhs, back = at.rhs, at.back
@@ -473,73 +475,212 @@ def _fall(pieces: Pieces, inverse: Array, rhs: Array, back: Array, to: Step) -> 
 
 
 @kernel
-def _minimise(p: Problem) -> tuple[Array, Array, int, int]:
-    """Interior point and polish; state 0 failed, 1 converged, 2 polished."""
+def _search(p: Problem) -> tuple[Array, Array, int, int]:
+    """Interior point and polish."""
     pieces = _pieces(p)
     n, P, k, m = len(p.lower), len(pieces.length), p.k, len(p.low)
-    state = _begin(p, pieces)
+    V = P + m
+    state, S = _begin(p, pieces), np.empty((k + m, k + m))
     at = Local(
-        np.empty((P, 3)),
-        np.empty((6, n)),
-        np.empty(k + m),
-        np.empty(P + k + m),
-        np.empty(k + m),
-        np.empty((3, n)),
-        np.empty(P + k + m),
-    )
-    S = np.empty((k + m, k + m))
-    to = Step(
-        np.empty((3, n)), np.empty(k + m), np.empty(k + m), np.empty(P + m), np.empty(P + m), np.empty(P + m)
-    )
-    tz, ty = np.empty(P + m), np.empty(P + m)
+        np.empty((P, 3)), np.empty((6, n)), np.empty(k + m), np.empty(V + k), np.empty(k + m), np.empty((3, n)),
+        np.empty(V + k),
+    )  # fmt: skip
+    to = Step(np.empty((3, n)), np.empty(k + m), np.empty(k + m), np.empty(V), np.empty(V), np.empty(V))
+    tz, ty = np.empty(V), np.empty(V)
     pairs = 0
-    for b in range(P + m):
-        pairs += int(math.isfinite(state.down[b])) + int(math.isfinite(state.up[b]))
-    converged, iteration = 0, 0
-    for iteration in range(ITERATIONS + 1):
+    for b in range(V):
+        pairs += int(state.z[b] > 0.0) + int(state.y[b] > 0.0)
+    for iteration in range(ITERATIONS):
         _look(p, pieces, state, at)
-        gap, worst = 0.0, 0.0
-        for b in range(P + m):
-            r = b if b < P else b + k
-            worst = (
-                max(worst, abs(at.slope[r] - state.z[b] + state.y[b]))
-                if b < P or p.low[b - P] != p.high[b - P]
-                else worst
-            )
-            if state.z[b] > 0.0:
-                gap += state.down[b] * state.z[b]
-            if state.y[b] > 0.0:
-                gap += state.up[b] * state.y[b]
-        for r in range(k):
-            worst = max(worst, abs(at.slope[P + r]))
-        for r in range(k + m):
-            worst = max(worst, abs(at.unmet[r]))
+        gap, worst = _distance(p, state, at)
         mu = gap / pairs
         if mu <= ACCURACY and worst <= RESIDUAL:
-            converged = 1
-            break
-        if iteration == ITERATIONS or not math.isfinite(mu + worst):
+            end = _polish(p, pieces, state, at, S)
+            return state.part[0], state.multiplier[k:], end, iteration
+        if not math.isfinite(mu + worst) or mu > DIVERGED:
             break
         _normal(p, at.M, at.e, S)
         _factorise(S)
-        for b in range(P + m):
+        for b in range(V):
             tz[b] = ty[b] = 0.0
         step = _direct(p, pieces, state, at, S, tz, ty, to)
-        left = 0.0
-        for b in range(P + m):
-            if state.z[b] > 0.0:
-                left += (state.down[b] + step * to.move[b]) * (state.z[b] + step * to.z[b])
-            if state.y[b] > 0.0:
-                left += (state.up[b] - step * to.move[b]) * (state.y[b] + step * to.y[b])
-        aim = mu * (left / gap) ** 3
-        for b in range(P + m):
-            tz[b] = aim - to.move[b] * to.z[b]
-            ty[b] = aim + to.move[b] * to.y[b]
+        aim = mu * (_gap(state, to, step) / gap) ** 3
+        for b in range(V):
+            tz[b], ty[b] = aim - to.move[b] * to.z[b], aim + to.move[b] * to.y[b]
         step = _direct(p, pieces, state, at, S, tz, ty, to)
-        if step < 1.0:
-            step *= max(0.99, 1.0 - mu)
-        _advance(state, to, step)
-    return state.part[0].copy(), state.multiplier[k:].copy(), converged, iteration
+        _advance(state, to, step if step == 1.0 else step * max(0.99, 1.0 - mu))
+    return state.part[0], state.multiplier[k:], FAILED, ITERATIONS
+
+
+@kernel
+def _distance(p: Problem, state: State, at: Local) -> tuple[float, float]:
+    """Complementarity gap, and the largest residual of slopes and rows."""
+    k, P = p.k, len(state.down) - len(p.low)
+    worst = 0.0
+    for b in range(len(state.down)):
+        if b < P or p.low[b - P] != p.high[b - P]:
+            worst = max(worst, abs(at.slope[b if b < P else b + k] - state.z[b] + state.y[b]))
+    for r in range(len(at.unmet)):
+        worst = max(worst, abs(at.unmet[r]))
+        if r < k:
+            worst = max(worst, abs(at.slope[P + r]))
+    zero = Step(state.part, state.row, state.multiplier, state.z, state.z, state.y)
+    return _gap(state, zero, 0.0), worst
+
+
+@kernel
+def _gap(state: State, to: Step, step: float) -> float:
+    """Complementarity gap after a step; NaN where anything is."""
+    gap = 0.0
+    for b in range(len(state.down)):
+        if state.z[b] != 0.0:
+            gap += (state.down[b] + step * to.move[b]) * (state.z[b] + step * to.z[b])
+        if state.y[b] != 0.0:
+            gap += (state.up[b] - step * to.move[b]) * (state.y[b] + step * to.y[b])
+    return gap
+
+
+@kernel
+def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> int:
+    """Put names on the bounds and kinks that they are at and solve the others exactly; 2 if that is optimal.
+
+    Otherwise the state stays as it is. Equations of the free names: slope 0 and every binding row at its limit.
+    """
+    n, k, m, P = len(p.lower), p.k, len(p.low), len(pieces.length)
+    part, multiplier, bound = state.part.copy(), state.multiplier.copy(), np.zeros(k + m)
+    free = np.empty(n, dtype=np.int64)  # the piece of a free name, −1 for the others
+    for r in range(m):
+        b = P + r
+        bound[k + r] = np.inf
+        if p.low[r] == p.high[r] or state.down[b] < state.z[b]:
+            bound[k + r] = p.low[r]
+        elif state.up[b] < state.y[b]:
+            bound[k + r] = p.high[r]
+        else:
+            multiplier[k + r] = 0.0
+    for i in range(n):
+        free[i] = _settle(p, pieces, i, part)
+    for _ in range(POLISHES):
+        _slopes(p, pieces, part, multiplier, free, at)
+        for r in range(k + m):
+            at.e[r] = 1.0 if r < k else 0.0
+            at.unmet[r] -= multiplier[r] if r < k else bound[r]
+            if bound[r] == np.inf:
+                at.unmet[r], at.e[r] = 0.0, UNBOUND
+        _normal(p, at.M, at.e, S)
+        _factorise(S)
+        rhs = np.zeros(k + m)
+        move = np.zeros((3, n))
+        for i in range(n):
+            for a in range(3):
+                move[a, i] = -at.M[(0, 1, 3)[a], i] * at.rhs[i]
+        _forward(p, move, rhs)
+        for r in range(k + m):
+            rhs[r] = 0.0 if bound[r] == np.inf else rhs[r] + at.unmet[r]
+        _substitute(S, rhs)
+        for r in range(k + m):
+            multiplier[r] += rhs[r]
+        _backward(p, rhs, at.back)
+        for i in range(n):
+            j = free[i]
+            if j >= 0:
+                push = at.rhs[i] + at.back[0, i] + pieces.size[j] * at.back[1, i] + pieces.trade[j] * at.back[2, i]
+                part[0, i] -= at.M[0, i] * push
+                part[1, i], part[2, i] = abs(part[0, i]), abs(part[0, i] - p.point[i])
+    if not _optimal(p, pieces, part, multiplier, free, bound, at):
+        return CONVERGED
+    for i in range(n):
+        state.part[0, i] = part[0, i]
+    for r in range(k + m):
+        state.multiplier[r] = multiplier[r]
+    return POLISHED
+
+
+@kernel
+def _settle(p: Problem, pieces: Pieces, i: int, part: Array) -> int:
+    """Put a name on the bound or kink that it is at and return −1; otherwise the piece that it is in."""
+    end, inside = p.lower[i], -1
+    close = NEAR
+    w, on = part[0, i], p.lower[i]
+    for j in range(pieces.first[i], pieces.first[i + 1]):
+        if abs(w - end) < close:
+            close, on = abs(w - end), end
+        if w > end:
+            inside = j
+        end += pieces.length[j]
+        if abs(w - end) < close:
+            close, on = abs(w - end), end
+    if close == NEAR and inside >= 0:
+        return inside
+    if abs(on - p.point[i]) < 1e-14:
+        on = p.point[i]
+    part[0, i], part[1, i], part[2, i] = on, abs(on), abs(on - p.point[i])
+    return -1
+
+
+@kernel
+def _slope(p: Problem, pieces: Pieces, part: Array, back: Array, i: int, j: int) -> float:
+    """Slope of the Lagrangian in a name on its piece j."""
+    slope = p.curvature[i] * part[0, i] + p.linear[0, i] + back[0, i]
+    slope += pieces.size[j] * (p.linear[1, i] + back[1, i])
+    return slope + pieces.trade[j] * (p.linear[2, i] + back[2, i] + 1.5 * p.power[i] * math.sqrt(part[2, i]))
+
+
+@kernel
+def _slopes(
+    p: Problem, pieces: Pieces, part: Array, multiplier: Array, free: Index, at: Local
+) -> None:
+    """Fill in the free names' slopes and inverse curvatures, and the rows' values."""
+    _forward(p, part, at.unmet)
+    _backward(p, multiplier, at.back)
+    for i in range(len(free)):
+        j = free[i]
+        at.rhs[i] = 0.0
+        for pair in range(6):
+            at.M[pair, i] = 0.0
+        if j < 0:
+            continue
+        size, trade = pieces.size[j], pieces.trade[j]
+        at.rhs[i] = _slope(p, pieces, part, at.back, i, j)
+        bend = p.curvature[i]
+        if p.power[i] > 0.0:
+            bend += 0.75 * p.power[i] / math.sqrt(part[2, i])
+        v = 1.0 / bend
+        at.M[0, i], at.M[1, i], at.M[2, i] = v, size * v, v
+        at.M[3, i], at.M[4, i], at.M[5, i] = trade * v, trade * size * v, v
+
+
+@kernel
+def _optimal(
+    p: Problem, pieces: Pieces, part: Array, multiplier: Array, free: Index, bound: Array, at: Local
+) -> bool:
+    """Whether a polished point is the minimum: inside everything, and nothing pulls it away."""
+    k = p.k
+    _slopes(p, pieces, part, multiplier, free, at)
+    for i in range(len(free)):
+        end = p.lower[i]
+        for j in range(pieces.first[i], pieces.first[i + 1]):
+            start, end = end, end + pieces.length[j]
+            if free[i] == j and not (abs(at.rhs[i]) <= PULL and start <= part[0, i] <= end):
+                return False
+            if free[i] < 0:
+                slope = _slope(p, pieces, part, at.back, i, j)
+                left, right = part[0, i] >= end - 1e-14, part[0, i] <= start + 1e-14
+                if (left and slope > PULL) or (right and slope < -PULL):
+                    return False
+    for r in range(len(multiplier)):
+        if r < k:
+            if not abs(at.unmet[r] - multiplier[r]) <= PULL:
+                return False
+            continue
+        low, high, value = p.low[r - k], p.high[r - k], at.unmet[r]
+        if not low - EXACT <= value <= high + EXACT:
+            return False
+        if low != high and bound[r] == low and multiplier[r] > PULL:
+            return False
+        if low != high and bound[r] == high and multiplier[r] < -PULL:
+            return False
+    return True
 
 
 @kernel

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from kairos.equity.backtest.conic import conic
 from kairos.equity.backtest.costs import Vector
 from kairos.equity.backtest.limits import Limits, Matrix, Usage
 from kairos.equity.backtest.relax import Relaxation, relax
@@ -113,7 +114,7 @@ def best(objective: Objective, limits: Limits) -> Solution:
         found = _solve(objective, limits)
     fallback = found is None
     if found is None:
-        found = _by_conic(objective, limits)
+        found = conic(objective, limits)
     weight, multiplier = found
     broken = limits.broken(weight)
     if broken:

@@ -1,0 +1,188 @@
+"""The dollar-neutral book that expects the most after risk and cost: ls_opt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from kairos.equity.backtest.costs import Costs, Vector
+from kairos.equity.backtest.covariance import Covariance
+from kairos.equity.backtest.limits import Index, Limits, Rule, sector_rules
+from kairos.equity.backtest.nearest import Objective, Solution, best
+from kairos.errors import InputError
+
+SESSIONS_PER_YEAR = 252
+COST_MODELS = ("power", "linear")
+Mask = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is known of the candidates and of the held names after the close of a decision date.
+
+    Attributes
+    ----------
+    candidate : (n,) bool
+        Selected by their signal; the others are held and may only shrink.
+    alpha_z : (n,)
+        Clipped z of the signal; not read where a name is no candidate.
+    beta : (n,)
+    sector : (n,) int
+        Number of the sector; below 0 unknown, under no sector limit.
+    sector_labels : sequence of str
+    sector_limit : (S,)
+        Largest Σ|w| of each sector.
+    covariance : Covariance
+        Daily.
+    volatility, adv : (n,)
+        Daily volatility and dollar volume, for costs.
+    previous : (n,)
+        Weights as they have drifted.
+    largest : (n,)
+        Largest |Δw|, by participation.
+    scale : float
+        Dollars per dollar of the book that the weights refer to.
+    first : bool
+        No book yet: the turnover limit is off.
+    """
+
+    candidate: Mask
+    alpha_z: Vector
+    beta: Vector
+    sector: Index
+    sector_labels: Sequence[str]
+    sector_limit: Vector
+    covariance: Covariance
+    volatility: Vector
+    adv: Vector
+    previous: Vector
+    largest: Vector
+    scale: float = 1.0
+    first: bool = False
+
+    def __post_init__(self) -> None:
+        for label in ("beta", "volatility", "adv", "previous"):
+            missing = int((~np.isfinite(getattr(self, label))).sum())
+            if missing:
+                raise InputError(f"{label} is missing for {missing} names of the decision; filter them first")
+        if not np.isfinite(self.alpha_z[self.candidate]).all():
+            raise InputError("alpha_z is missing for a candidate; filter it first")
+        if (self.adv <= 0.0).any():
+            raise InputError("a name of the decision has no dollar volume; filter it first")
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Maximise  μ'w − ½·a·w'Σ_h·w − (h/holding_period)·cost(w − w₀) − (h/252)·borrow·Σ max(−w, 0).
+
+    Return, risk, cost and borrow are all of the h sessions until the next rebalance. μ = IC·σ·√h·alpha_z with σ the
+    square root of Σ's diagonal (Grinold 1994: alpha is volatility times IC times score), 0 for a name that is
+    no candidate; Σ_h = h·Σ; a trade is paid for over `holding_period` sessions. cost and borrow are those of
+    `Costs`, which the simulator charges.
+
+    **Risk aversion.** Without limits and costs, and with independent names, the best is
+    wᵢ = IC·zᵢ/(a·σᵢ·√h). Its risk over the horizon is IC·√(Σz²)/a, about IC·√n/a for n candidates. Set equal to
+    σ_target·√(h/252) this gives
+
+        a = IC·√n / (σ_target·√(h/252))
+
+    **Limits.** Σw = 0, Σβw = 0, Σ|w| ≤ gross, |wᵢ| ≤ name, Σ|w| ≤ sector_limit and |Σw| ≤ sector_net in each
+    sector, Σ|Δw| ≤ turnover, |Δwᵢ| ≤ largestᵢ; a name that is no candidate stays between 0 and its weight.
+    Limits that can't hold together give way as `relax` says: turnover first, then participation (what a
+    session can't trade is filled on the next ones), then sector and name.
+
+    Attributes
+    ----------
+    costs : Costs
+    horizon, holding_period : int
+        Sessions.
+    ic : float
+        Expected information coefficient of the signal.
+    target_vol : float
+        Yearly; it only sets the risk aversion.
+    risk_aversion : float, optional
+        a, instead of the formula.
+    name, gross, sector_net, turnover : float
+        Limits.
+    cost_model : {"power", "linear"}
+        The square-root law itself, or its average cost at a trade of `linear_size`.
+    linear_size : float
+        Weight at which the linear cost is exact; smaller trades are charged too much.
+    """
+
+    costs: Costs
+    horizon: int = 5
+    holding_period: int = 21
+    ic: float = 0.02
+    target_vol: float = 0.10
+    risk_aversion: float | None = None
+    name: float = 0.03
+    gross: float = 1.0
+    sector_net: float = 0.05
+    turnover: float = 0.40
+    cost_model: str = "power"
+    linear_size: float = 0.005
+
+    def __post_init__(self) -> None:
+        if self.cost_model not in COST_MODELS:
+            raise InputError(f"cost model {self.cost_model!r} is unknown; choose {' or '.join(COST_MODELS)}")
+        positive = {"horizon": self.horizon, "holding_period": self.holding_period, "target_vol": self.target_vol}
+        for label, value in positive.items():
+            if not value > 0.0:
+                raise InputError(f"{label} must be positive, not {value}")
+        if self.risk_aversion is not None and not self.risk_aversion > 0.0:
+            raise InputError(f"risk_aversion must be positive, not {self.risk_aversion}")
+
+    def solve(self, decision: Decision) -> Solution:
+        """The best book of a decision; `Solution.objective` is what is maximised, with its sign changed."""
+        return best(self.objective(decision), self.limits(decision))
+
+    def aversion(self, candidates: int) -> float:
+        """a, see the class."""
+        if self.risk_aversion is not None:
+            return self.risk_aversion
+        return self.ic * np.sqrt(candidates) / (self.target_vol * np.sqrt(self.horizon / SESSIONS_PER_YEAR))
+
+    def expected(self, decision: Decision) -> Vector:
+        """(n,) μ: expected return over the horizon."""
+        score = np.where(decision.candidate, decision.alpha_z, 0.0)
+        mu: Vector = self.ic * np.sqrt(decision.covariance.variance * self.horizon) * score
+        return mu
+
+    def objective(self, decision: Decision) -> Objective:
+        """What is minimised."""
+        risk = self.aversion(int(decision.candidate.sum())) * self.horizon
+        paid = self.horizon / self.holding_period
+        n, costs = len(decision.previous), self.costs
+        impact = costs.impact * decision.volatility * np.sqrt(costs.capital * decision.scale / decision.adv)
+        linear, power = np.zeros((3, n)), np.zeros(n)
+        fee = 0.5 * costs.borrow * self.horizon / SESSIONS_PER_YEAR  # max(−w, 0) = (|w| − w)/2
+        linear[0] = -self.expected(decision) - fee
+        linear[1] = fee
+        linear[2] = paid * costs.half_spread
+        if self.cost_model == "power":
+            power += paid * impact
+        else:
+            linear[2] += paid * impact * np.sqrt(self.linear_size)
+        covariance = decision.covariance
+        return Objective(risk * covariance.specific, linear, power, np.sqrt(risk) * covariance.factor)
+
+    def limits(self, decision: Decision) -> Limits:
+        """What the book must keep."""
+        n, previous = len(decision.previous), decision.previous
+        ones = np.ones(n)
+        sectors, labels = decision.sector, decision.sector_labels
+        net = sector_rules(sectors, [f"{label}, net" for label in labels], decision.sector_limit, "sector_net")
+        rules = (
+            Rule("net", "sum of weights", ones, 0.0, 0.0),
+            Rule("beta", "beta", decision.beta, 0.0, 0.0),
+            *(Rule(r.kind, r.label, r.row, -self.sector_net, self.sector_net) for r in net),
+            *sector_rules(sectors, labels, decision.sector_limit, size=True),
+            Rule("gross", "gross", ones, -np.inf, self.gross, size=True),
+        )
+        lower = np.where(decision.candidate, -1.0, np.minimum(previous, 0.0))
+        upper = np.where(decision.candidate, 1.0, np.maximum(previous, 0.0))
+        turnover = np.inf if decision.first else self.turnover
+        return Limits(lower, upper, np.full(n, self.name), rules, previous, turnover, decision.largest)
