@@ -18,7 +18,7 @@ from test_backtest_oracle import Case, End, Rules, plain
 
 from kairos.cli import main
 from kairos.equity.backtest import backtest
-from kairos.equity.backtest.run import result_name
+from kairos.equity.backtest.save import result_name
 from kairos.equity.build import build
 from kairos.equity.ingest import ingest
 from kairos.equity.sheets import tear_sheet

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kairos.equity.backtest.result import BacktestResult, Dates
 from kairos.equity.backtest.execute import run_strategy
+from kairos.equity.backtest.result import BacktestResult, Dates
 from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
 from kairos.equity.columns import resolve
 from kairos.equity.context import PRICES, RAW, Context, open_store

@@ -182,7 +182,9 @@ def minimise(
     unit = float(np.max(upper - lower, initial=0.0))
     if unit <= 0.0:
         value = _values(rows, of, lower, point)
-        return Minimum(lower.copy(), np.zeros(len(rows)), bool(np.all((value >= low) & (value <= high))), True, 0)
+        return Minimum(
+            lower.copy(), np.zeros(len(rows)), bool(np.all((value >= low) & (value <= high))), True, 0
+        )
     slope = np.abs(linear).sum(axis=0) + curvature * np.maximum(np.abs(lower), np.abs(upper))
     steep = max(float(np.max(slope)), 1e-300)
     k = len(factor)
@@ -415,7 +417,9 @@ def _invert(block: Array, begin: int, end: int) -> None:
 
 
 @kernel
-def _direct(p: Problem, pieces: Pieces, state: State, at: Local, S: Array, tz: Array, ty: Array, to: Step) -> float:
+def _direct(
+    p: Problem, pieces: Pieces, state: State, at: Local, S: Array, tz: Array, ty: Array, to: Step
+) -> float:
     """Fill in the direction in which down·z and up·y become tz and ty; return how far it goes, at most 1."""
     n, P, k = len(p.lower), len(pieces.length), p.k
     rhs, back = at.rhs, at.back
@@ -584,7 +588,12 @@ def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> in
         for i in range(n):
             j = free[i]
             if j >= 0:
-                push = at.rhs[i] + at.back[0, i] + pieces.size[j] * at.back[1, i] + pieces.trade[j] * at.back[2, i]
+                push = (
+                    at.rhs[i]
+                    + at.back[0, i]
+                    + pieces.size[j] * at.back[1, i]
+                    + pieces.trade[j] * at.back[2, i]
+                )
                 part[0, i] -= at.M[0, i] * push
                 part[1, i], part[2, i] = abs(part[0, i]), abs(part[0, i] - p.point[i])
     if not _optimal(p, pieces, part, multiplier, free, bound, at):
@@ -627,9 +636,7 @@ def _slope(p: Problem, pieces: Pieces, part: Array, back: Array, i: int, j: int)
 
 
 @kernel
-def _slopes(
-    p: Problem, pieces: Pieces, part: Array, multiplier: Array, free: Index, at: Local
-) -> None:
+def _slopes(p: Problem, pieces: Pieces, part: Array, multiplier: Array, free: Index, at: Local) -> None:
     """Fill in the free names' slopes and inverse curvatures, and the rows' values."""
     _forward(p, part, at.unmet)
     _backward(p, multiplier, at.back)

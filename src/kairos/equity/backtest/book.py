@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kairos.equity.backtest.costs import Costs
+from kairos.equity.backtest.covariance import covariance
 from kairos.equity.backtest.limits import Limits, Rule, Usage
-from kairos.equity.backtest.nearest import nearest
+from kairos.equity.backtest.market import Market
+from kairos.equity.backtest.nearest import best, nearest
+from kairos.equity.backtest.optimise import Decision as Known
+from kairos.equity.backtest.optimise import Optimiser
 from kairos.equity.backtest.relax import Relaxation
 from kairos.equity.backtest.signals import Signals
 from kairos.equity.backtest.strategy import CrossSection, Target, decide, select
@@ -64,7 +69,9 @@ Chooser = Callable[[int, CrossSection, Target, float], Book]
 """From a row, its filtered cross-section, the raw book held at its close and the scale of the next one."""
 
 
-def book_of(strategy: Strategy, signals: Signals, parts: Sequence[Sequence[Decision]]) -> Chooser:
+def book_of(
+    strategy: Strategy, market: Market, signals: Signals, parts: Sequence[Sequence[Decision]]
+) -> Chooser:
     """How a strategy gets from a cross-section and what it holds to its next book.
 
     Parameters
@@ -80,6 +87,8 @@ def book_of(strategy: Strategy, signals: Signals, parts: Sequence[Sequence[Decis
         return mix
     if strategy.book == "nearest":
         return lambda t, section, held, _: within_limits(strategy, signals, t, section, held)
+    if strategy.book == "optimised":
+        return optimised(strategy, market, signals)
     return lambda _, section, *__: Book(decide(section, strategy))
 
 
@@ -170,6 +179,13 @@ def _budget(strategy: Strategy, side: Vector) -> tuple[Rule, ...]:
     return tuple(found)
 
 
+def shares(signals: Signals, section: CrossSection) -> Vector:
+    """(S,) share of each sector in the filtered names, by count."""
+    assert signals.sector is not None  # noqa: S101 - read for every strategy that needs it
+    count = np.bincount(signals.sector[section.names], minlength=len(signals.sectors))
+    return count / max(len(section.names), 1)
+
+
 def rules_of(
     strategy: Strategy,
     signals: Signals,
@@ -190,8 +206,7 @@ def rules_of(
     found: list[Rule] = []
     if strategy.max_sector is not None or strategy.max_sector_net is not None:
         assert signals.sector is not None  # noqa: S101 - read for every strategy that needs it
-        count = np.bincount(signals.sector[section.names], minlength=len(signals.sectors))
-        share = count / max(len(section.names), 1)
+        share = shares(signals, section)
         sector = signals.sector[names]
         for s in np.unique(sector[sector >= 0]).tolist():
             inside, label = (sector == s).astype(float), signals.sectors[s]
@@ -209,6 +224,53 @@ def rules_of(
         kind = "beta" if column == "beta" else "exposure"
         found.append(Rule(kind, label, signals.last[column][t, names], -most, most))
     return tuple(found)
+
+
+def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
+    """The book of the optimiser among the selected names and what is held."""
+    rules, engine = strategy.optimise, strategy.backtest
+    costs = Costs.of(engine)
+    optimiser = Optimiser(
+        costs=costs,
+        horizon=engine.rebalance_every,
+        holding_period=rules.holding_period,
+        ic=rules.ic,
+        target_vol=strategy.target_vol,
+        risk_aversion=rules.risk_aversion,
+        cost_model=rules.cost,
+    )
+
+    def choose(t: int, section: CrossSection, held: Target, scale: float) -> Book:
+        candidates = np.concatenate(select(section, strategy))
+        names = np.union1d(section.names[candidates], held.names)
+        if not len(candidates):
+            return Book(NOTHING)
+        z = np.full(len(names), np.nan)
+        z[np.searchsorted(names, section.names[candidates])] = section.alpha_z[candidates]
+        adv = signals.adv[t, names]
+        decision = Known(
+            candidate=np.isfinite(z),
+            alpha_z=z,
+            beta=signals.last["beta"][t, names],
+            sector=signals.sector[names],
+            sector_labels=signals.sectors,
+            sector_limit=strategy.max_sector * shares(signals, section),
+            covariance=covariance(market.returns(t, rules.window, names), rules.covariance),
+            volatility=signals.volatility[t, names],
+            adv=adv,
+            previous=_on(names, held),
+            largest=costs.largest(adv, scale),
+            scale=scale,
+            first=not len(held.names),
+        )
+        limits = optimiser.limits(decision)
+        solution = best(optimiser.objective(decision), limits)
+        kept = solution.weight != 0.0
+        return Book(
+            Target(names[kept], solution.weight[kept]), tuple(limits.usage(solution.weight)), solution.relaxed
+        )
+
+    return choose
 
 
 def mixed(signals: Signals, strategy: Strategy, t: int, parts: Sequence[tuple[Target, float]]) -> Target:

@@ -24,14 +24,17 @@ def conic(objective: Objective, limits: Limits) -> tuple[Vector, Vector]:
     WorkError
         When there is no such book, or the solver says that it can't find it.
     """
-    import clarabel  # noqa: PLC0415 - rarely needed
-    from scipy import sparse  # noqa: PLC0415
+    import clarabel
+    from scipy import sparse
 
     n, k = len(limits.previous), len(objective.factor)
     w, size, step, power, y = np.split(np.arange(4 * n + k), [n, 2 * n, 3 * n, 4 * n])
     eye = sparse.identity(4 * n + k, format="csr")
     lower, upper = limits.bounds()
-    equal, below = [], []  # (rows, right hand side, signs that turn their multipliers into those of the rules)
+    equal, below = (
+        [],
+        [],
+    )  # (rows, right hand side, signs that turn their multipliers into those of the rules)
     signs: list[tuple[bool, int, float]] = []
     for rule in limits.rules:
         row = sparse.csr_matrix(rule.row) @ eye[size if rule.size else w]

@@ -66,7 +66,9 @@ def covariance(returns: Matrix, estimator: str = "shrunk") -> Covariance:
         When the estimator is unknown, or no name has `FEWEST` observations and a variance.
     """
     if estimator not in ESTIMATORS:
-        raise InputError(f"covariance {estimator!r} is unknown; choose one of {', '.join(sorted(ESTIMATORS))}")
+        raise InputError(
+            f"covariance {estimator!r} is unknown; choose one of {', '.join(sorted(ESTIMATORS))}"
+        )
     seen = np.isfinite(returns)
     count = seen.sum(axis=0)
     centred = np.where(seen, returns, 0.0)

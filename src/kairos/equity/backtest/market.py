@@ -50,6 +50,13 @@ class Market:
         np.multiply(value, 1.0 + outcomes.payout, out=value, where=paid)
         return cls(frame, value, priced, settled, _days(frame))
 
+    def returns(self, t: int, sessions: int, names: np.ndarray[Any, np.dtype[np.int64]]) -> Array:
+        """(sessions, n) daily total returns up to the close of t, NaN where either close has no price."""
+        rows = slice(max(t - sessions, 0), t + 1)
+        value = np.where(self.priced[rows][:, names], self.value[rows][:, names], np.nan)
+        found: Array = value[1:] / value[:-1] - 1.0
+        return found
+
 
 def settled_rows(frame: Frame, outcomes: Outcomes) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Row of the frame from which each listing's holder has cash; T where there is none."""

@@ -128,7 +128,11 @@ class Optimiser:
     def __post_init__(self) -> None:
         if self.cost_model not in COST_MODELS:
             raise InputError(f"cost model {self.cost_model!r} is unknown; choose {' or '.join(COST_MODELS)}")
-        positive = {"horizon": self.horizon, "holding_period": self.holding_period, "target_vol": self.target_vol}
+        positive = {
+            "horizon": self.horizon,
+            "holding_period": self.holding_period,
+            "target_vol": self.target_vol,
+        }
         for label, value in positive.items():
             if not value > 0.0:
                 raise InputError(f"{label} must be positive, not {value}")
@@ -174,7 +178,9 @@ class Optimiser:
         n, previous = len(decision.previous), decision.previous
         ones = np.ones(n)
         sectors, labels = decision.sector, decision.sector_labels
-        net = sector_rules(sectors, [f"{label}, net" for label in labels], decision.sector_limit, "sector_net")
+        net = sector_rules(
+            sectors, [f"{label}, net" for label in labels], decision.sector_limit, "sector_net"
+        )
         rules = (
             Rule("net", "sum of weights", ones, 0.0, 0.0),
             Rule("beta", "beta", decision.beta, 0.0, 0.0),

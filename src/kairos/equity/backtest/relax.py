@@ -92,7 +92,7 @@ def least_excess(limits: Limits, kind: str, free: list[str]) -> float:
 
     A linear programme over w = l − s, w − previous = b − d and e, all ≥ 0.
     """
-    from scipy.optimize import linprog  # noqa: PLC0415 - rarely needed, slow to load
+    from scipy.optimize import linprog
 
     n = len(limits.previous)
     eye, zero, one = np.eye(n), np.zeros((n, n)), np.ones(n)

@@ -259,7 +259,7 @@ class BacktestResult:
         found = [
             (sessions[d.row].item(), u.kind, u.label, u.value, u.limit, u.binding, _relaxed(gone, u))
             for d, gone in zip(self.simulation.decided, relaxed, strict=True)
-            for u in d.book.usage
+            for u in sorted(d.book.usage, key=lambda u: (u.kind, u.label))
         ]
         names = ("date", "kind", "limit_of", "value", "limit_value", "binding", "relaxed_to")
         types = (pa.date32(), pa.string(), pa.string(), pa.float64(), pa.float64(), pa.bool_(), pa.float64())

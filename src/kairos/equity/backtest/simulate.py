@@ -205,7 +205,7 @@ def _simulate(
     raw = Account(market, costs, rows[0], keep_book=True)
     scaled = Account(market, costs, rows[0], keep_book=True) if strategy.target_vol else raw
     run = Simulation(market, signals, strategy, rows, last, raw, scaled, parts, shared)
-    choose = book_of(strategy, signals, [part.decided for part in parts])
+    choose = book_of(strategy, market, signals, [part.decided for part in parts])
     pending: list[tuple[int, int, list[Trade]]] = []  # fill row, decision row, trades
     for t in rows:
         _advance(run, pending, t, replaced=lag == 0)
