@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.signal import lfilter
 
+from kairos.equity.backtest.market import Market
+from kairos.equity.backtest.simulate import Signals, simulate
 from kairos.equity.backtest.trials import Deflation, Trial, daily_returns, deflate, trials_of
+from kairos.equity.frame import Frame
 from kairos.errors import InputError
 from kairos.evaluation.sharpe import (
     deflated_sharpe,
@@ -26,6 +30,7 @@ from kairos.evaluation.sharpe import (
     sharpe_se,
 )
 from kairos.evaluation.significance import lag_rule
+from kairos.settings import Strategy, load
 from kairos.store import Store
 from kairos.store.ledger import Run, new_run, record, runs
 
@@ -345,6 +350,62 @@ def test_worthless_strategies_on_small_panels_in_short(independent: bool) -> Non
 def test_worthless_strategies_on_small_panels(independent: bool) -> None:
     """400 markets without a premium, 20 backtests each."""
     assert believed(400, independent) <= 0.08
+
+
+def engine(seed: int, independent: bool, T: int = 253, N: int = 30) -> np.ndarray[Any, Any]:
+    """Twenty backtests of the engine on a market without a premium; what is judged of each."""
+    asset = market(seed, T, N)
+    sessions = np.arange("2015-01-01", "2018-01-01", dtype="datetime64[D]")
+    sessions = sessions[np.is_busday(sessions)][:T]
+    labels = np.array([f"N{i:02}" for i in range(N)])
+    frame = Frame(sessions, labels, np.ones(N, np.int64), np.zeros(N, np.int64), ())
+    value = 50.0 * np.cumprod(np.maximum(1.0 + asset, 0.3), axis=0)
+    days = np.diff(sessions, prepend=sessions[0]).astype(np.float64)
+    stage = Market(frame, value, np.ones((T, N), np.bool_), np.full(N, T), days)
+    random = np.random.default_rng(seed + 10**6)
+    slow = [lfilter([1.0], [1.0, -0.95], random.normal(size=(T, N)), axis=0) for _ in range(20)]
+    liquidity, everyone = np.full((T, N), 1e9), np.ones((T, N), np.bool_)
+    found = []
+    for i, strategy in enumerate(strategies()):
+        signals = Signals(
+            alpha=slow[i if independent else 0],  # type: ignore[arg-type]
+            members=everyone,  # type: ignore[arg-type]
+            adv=liquidity,  # type: ignore[arg-type]
+            volatility=np.full((T, N), 0.02),  # type: ignore[arg-type]
+            marketcap=None,
+            allowed=np.ones(T, np.bool_),
+        )
+        run = simulate(stage, signals, strategy, 0, T - 1)
+        judged = run.raw.ret if strategy.bottom_n else run.scaled.ret - run.bench.ret
+        found.append(judged[run.first :])
+    return np.column_stack(found)
+
+
+@cache
+def strategies() -> list[Strategy]:
+    """Twenty settings: number of names, interval, long-only against the universe or neutral; no costs."""
+    return [
+        load(
+            overrides=[
+                f"equity.strategies.baseline.{key}={value}"
+                for key, value in {"top_n": top, "bottom_n": top if short else 0}.items()
+            ]
+            + [f"equity.backtest.rebalance_every={every}", "equity.backtest.costs.half_spread=0"]
+            + ["equity.backtest.costs.borrow=0", "equity.backtest.costs.impact=0"]
+        ).equity.strategy("baseline")
+        for top in (3, 4, 6, 8, 10)
+        for every in (5, 10)
+        for short in (False, True)
+    ]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("independent", [True, False])
+def test_worthless_strategies_of_the_engine(independent: bool) -> None:
+    """The engine itself, without costs so that nothing pulls the Sharpe ratios down: 200 markets, 20 runs."""
+    found = [best_of(engine(seed, independent)).deflated > 0.95 for seed in range(200)]
+    print(f"believed: {np.mean(found):.1%}")
+    assert np.mean(found) <= 0.08
 
 
 @pytest.mark.realdata

@@ -157,8 +157,8 @@ def align(factors: Factors, sessions: Dates) -> Aligned:
         said += ", no risk-free rate"
     if missing := len(sessions) - len(rows):
         said += (
-            f"; {missing:,} of {len(sessions):,} sessions are left out: {int((~there).sum()):,} are not in "
-            f"the file, {int((there & ~usable).sum()):,} lack a value"
+            f"; {missing:,} of {len(sessions):,} sessions are left out: {int((~there).sum()):,} not in "
+            f"the file, {int((there & ~usable).sum()):,} without a value"
         )
     return Aligned(rows, factors.names, factors.values[at[rows]], rate[at[rows]], f"{said}.")
 
