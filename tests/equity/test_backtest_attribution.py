@@ -8,24 +8,12 @@ import numpy as np
 import pytest
 from test_backtest_oracle import Rules, bt_random, bt_run
 
-from kairos.equity.backtest.simulate import Simulation
-from kairos.evaluation.attribution import Book, attribute_to_groups
+from kairos.equity.backtest.attribution import held, holding_returns
+from kairos.evaluation.attribution import attribute_to_groups, exposures
 
 RULES = Rules(
     top_n=4, bottom_n=3, half_spread=0.002, impact=0.5, capital=10e6, participation=0.1, target_vol=0.1
 )
-
-
-def holdings(run: Simulation) -> Book:
-    """Weights after every close of the scaled book, as the engine keeps them."""
-    account, rows = run.scaled, range(run.first, run.last + 1)
-    names = [account.book[row][0] for row in rows]
-    return Book(
-        np.repeat(np.arange(len(rows)), [len(held) for held in names]),
-        np.concatenate(names),
-        np.concatenate([account.book[row][1] for row in rows]),
-        (len(rows), run.market.value.shape[1]),
-    )
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.05])
@@ -37,13 +25,9 @@ def test_every_day_adds_up(seed: int, short: bool, rate: float) -> None:
     rules = replace(RULES, bottom_n=3 if short else 0, borrow=rate, financing_rate=rate)
     run = bt_run(bt_random(seed, rules, n=12, length=90, halts=0.05, ends=3))
     rows = slice(run.first, run.last + 1)
-    value = run.market.value[rows]
-    returns = np.zeros_like(value)
-    np.divide(value[1:], value[:-1], out=returns[1:], where=value[:-1] > 0.0)
-    returns[1:] = np.where(value[:-1] > 0.0, returns[1:] - 1.0, 0.0)
-    groups = np.arange(value.shape[1]) % 3
+    groups = np.arange(run.market.value.shape[1]) % 3
     total, cost = run.scaled.ret[rows], run.scaled.cost[rows]
-    found = attribute_to_groups(holdings(run), returns, groups, 3, total, cost)
+    found = attribute_to_groups(held(run), holding_returns(run), groups, 3, total, cost)
     assert cost.sum() > 0.0
     assert found.costs.sum() < 0.0
     np.testing.assert_allclose(found.groups.sum(axis=1) + found.costs + found.rest, total, atol=1e-15)
@@ -52,3 +36,11 @@ def test_every_day_adds_up(seed: int, short: bool, rate: float) -> None:
         assert found.rest.min() > -1e-12
     elif short:
         assert found.rest.sum() < -1e-4
+
+
+def test_net_and_gross_are_the_engines_own() -> None:
+    run = bt_run(bt_random(7, RULES, n=12, length=90, halts=0.05, ends=3))
+    rows, book = slice(run.first, run.last + 1), held(run)
+    found = exposures(book, np.arange(12) % 3, 3, {})
+    np.testing.assert_allclose(found.net.sum(axis=1), run.scaled.net[rows], atol=1e-12)
+    np.testing.assert_allclose(found.gross.sum(axis=1), run.scaled.gross[rows], atol=1e-12)
