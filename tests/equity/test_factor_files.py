@@ -102,6 +102,7 @@ def test_sessions_without_factors_are_counted_and_said(tmp_path: Path) -> None:
         (OWN.replace("2023-01-04", "2023-13-04"), r"line 3, column date: '2023-13-04' is not a date"),
         (OWN.replace("2023-01-04", "4.1.2023"), r"line 3: '4.1.2023,-0.0090,' does not begin with a date"),
         (OWN.replace("2023-01-06", "06/01/2023"), "line 4: '06/01/2023,0.0124,0.0031' does not begin"),
+        (OWN + "2023-01-0,0.1\n", "line 5: '2023-01-0,0.1' does not begin"),
         (OWN.replace("-0.0090,", "-0.0090"), "line 3: 2 values, but 3 names"),
         (OWN.replace("\n2023-01-06", "\n\n2023-01-06"), "line 4: '' does not begin with a date"),
         (OWN.replace("2023-01-04", "2023-01-03"), "2023-01-03 stands there twice"),
