@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 from dataclasses import replace
 from functools import cache
@@ -231,10 +232,21 @@ def run_table(run: Run) -> str:
 # --- calibration ---
 
 
+@cache
+def blank(i: int) -> Run:
+    return row(i)
+
+
+def with_ratio(i: int, sharpe: float, sessions: int) -> Run:
+    """The row of variant i; hashing its configuration once is enough."""
+    headline = json.loads(blank(i).headline) | {"judged_sharpe": sharpe, "sessions": sessions}
+    return replace(blank(i), headline=json.dumps(headline))
+
+
 def best_of(returns: np.ndarray[Any, Any]) -> Deflation:
     """Deflation of the best of the variants (T, n), all of them in the ledger."""
     ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
-    rows = [row(i, sharpe=float(s), sessions=len(returns)) for i, s in enumerate(ratios)]
+    rows = [with_ratio(i, float(s), len(returns)) for i, s in enumerate(ratios)]
     best = int(np.argmax(ratios))
     return deflate(rows[best], rows, returns[:, best], periods_per_year=252)
 
@@ -251,26 +263,31 @@ def variants(
 
 
 @pytest.mark.parametrize(
-    ("alike", "memory", "n"),
+    ("alike", "memory", "n", "markets"),
     [
-        (0.0, 0.0, 20),
-        (0.5, 0.0, 20),
-        (0.9, 0.0, 20),
-        (0.99, 0.0, 20),
-        (0.99, 0.2, 20),
-        (0.0, 0.0, 2),
-        (0.5, 0.0, 3),
+        (0.0, 0.0, 20, 200),
+        (0.5, 0.0, 20, 200),
+        (0.9, 0.0, 20, 600),
+        (0.99, 0.0, 20, 600),
+        (0.99, 0.2, 20, 600),
+        (0.0, 0.0, 2, 600),
+        (0.5, 0.0, 3, 600),
     ],
 )
-def test_the_best_of_worthless_variants_is_seldom_believed(alike: float, memory: float, n: int) -> None:
-    """200 markets: at 5 %, at most 8 % are believed, however alike the variants are."""
-    found = [best_of(variants(seed, alike=alike, memory=memory, n=n, T=1260)).deflated for seed in range(200)]
-    assert np.mean(np.array(found) > 0.95) <= 0.08
+def test_the_best_of_worthless_variants_is_seldom_believed(
+    alike: float, memory: float, n: int, markets: int
+) -> None:
+    """At 5 %, at most 8 % of searches are believed, however alike their variants are.
+
+    Variants that are all but the same are one strategy, believed in 5 to 6 %: that needs more markets to see.
+    """
+    searched = (variants(seed, alike=alike, memory=memory, n=n, T=1260) for seed in range(markets))
+    assert np.mean([best_of(returns).deflated > 0.95 for returns in searched]) <= 0.08
 
 
 def test_the_published_formula_believes_too_much_where_returns_remember() -> None:
     """Why the error allows for autocorrelation: without it far more than 5 % are believed."""
-    found = [best_of(variants(seed, alike=0.99, memory=0.3, T=1260)) for seed in range(200)]
+    found = [best_of(variants(seed, alike=0.99, memory=0.3, T=1260)) for seed in range(600)]
     assert np.mean([one.published > 0.95 for one in found]) > 0.09
     assert np.mean([one.deflated > 0.95 for one in found]) <= 0.08
 
