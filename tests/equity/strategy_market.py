@@ -1,14 +1,14 @@
 """A simulated market in the engine's own panels: strategies run on it without files and tables.
 
-The market is the simulator's (`kairos.simulate.prices.market`), with its planted premia. What decisions look at
-is computed here from prices, with windows of 21 (volatility), 20 (volume) and 252 sessions (beta against the
-equal-weight market); the signal is the premium that the slow characteristics let one expect, known after the
-close.
+The market is the simulator's (`kairos.simulate.prices.market`), with its planted premia. What decisions look
+at is computed here from prices, with windows of 21 (volatility), 20 (volume) and 252 sessions (beta against
+the equal-weight market); the signal is the premium that the slow characteristics let one expect, known after
+the close.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,50 @@ class Planted:
         last = len(self.market.frame.sessions) - 1
         rows = decision_days(HISTORY + 5, last, chosen.backtest.rebalance_every)
         return simulate(self.market, self.signals, chosen, rows, last)
+
+    @property
+    def labels(self) -> np.ndarray[Any, Any]:
+        """(T,) regimes that change every 23 sessions; nothing at first."""
+        names = ["unknown", "low_vol_bull", "high_vol_bear", "normal_vol_neutral", "low_vol_bear"]
+        T = len(self.market.frame.sessions)
+        return np.array([names[(t // 23) % 5] for t in range(T)], dtype=object)
+
+    def run_mix(self, *overrides: str) -> Simulation:
+        """`regime_switching` on these labels."""
+        equity = load(overrides=list(overrides)).equity
+        mix = equity.strategy("regime_switching")
+        parts = [
+            equity.strategy(name).model_copy(update={"backtest": mix.backtest}) for name in mix.mix.strategies
+        ]
+        last = len(self.market.frame.sessions) - 1
+        rows = decision_days(HISTORY + 5, last, mix.backtest.rebalance_every)
+        signals = replace(self.signals, regime=self.labels)
+        return simulate(self.market, signals, mix, rows, last, parts=parts)
+
+    def permuted(self, order: np.ndarray[Any, Any]) -> Planted:
+        """The same market with its columns in another order."""
+        market, signals = self.market, self.signals
+        assert signals.sector is not None
+
+        def panels(found: Any) -> dict[str, Any]:
+            return {name: panel[:, order] for name, panel in found.items()}
+
+        return replace(
+            self,
+            market=replace(
+                market,
+                value=np.ascontiguousarray(market.value[:, order]),
+                priced=np.ascontiguousarray(market.priced[:, order]),
+                settled=market.settled[order],
+            ),
+            signals=replace(
+                signals,
+                **panels({n: getattr(signals, n) for n in ("alpha", "members", "adv", "volatility")}),
+                today=panels(signals.today),
+                last=panels(signals.last),
+                sector=signals.sector[order],
+            ),
+        )
 
 
 def planted(tickers: int, years: int, seed: int) -> Planted:
