@@ -190,7 +190,9 @@ def test_name_sector_and_turnover_give_way_together():
 def test_equal_betas_are_neutral_by_themselves():
     side = np.repeat([1.0, -1.0], 40)
     target = side / 80.0 * np.linspace(0.5, 1.5, 80)
-    limits = long_short(side, np.full(80, 1.3), 0.03, np.zeros(80, dtype=int), ["a"], np.array([2.0]), np.zeros(80))
+    limits = long_short(
+        side, np.full(80, 1.3), 0.03, np.zeros(80, dtype=int), ["a"], np.array([2.0]), np.zeros(80)
+    )
     found = nearest(target, limits)
     optimal(found, target)
     assert not found.relaxed
@@ -257,9 +259,9 @@ def test_wrong_input_is_refused():
         nearest(np.array([np.nan, 1.0]), long_only(np.zeros(2), 1.0))
     with pytest.raises(InputError, match="finite"):
         long_only(np.array([np.nan, 0.0]), 1.0)
+    one = Rule("gross", "gross", np.array([-1.0, 1.0]), -np.inf, 1.0, size=True)
+    nothing = np.zeros(2)
     with pytest.raises(InputError, match="absolute"):
-        one = Rule("gross", "gross", np.array([-1.0, 1.0]), -np.inf, 1.0, size=True)
-        nothing = np.zeros(2)
         Limits(nothing, nothing, nothing, (one,), nothing, np.inf, nothing)
     shorts = long_short(-np.ones(3), np.ones(3), 1.0, np.zeros(3, dtype=int), ["a"], np.ones(1), np.zeros(3))
     with pytest.raises(WorkError, match="no book fits"):

@@ -3,8 +3,8 @@
     minimise    Σ ½·cᵢ·wᵢ² + q₀ᵢ·wᵢ + q₁ᵢ·|wᵢ| + q₂ᵢ·|wᵢ − pᵢ| + rᵢ·|wᵢ − pᵢ|^1.5  +  ½·‖F·w‖²
     subject to  lower ≤ w ≤ upper,   low ≤ A₀·w + A₁·|w| + A₂·|w − p| ≤ high
 
-`A₁`, `A₂`, `q₁`, `q₂`, `r` are not negative where they aren't 0, and their rows have no lower limit, so all is
-convex.
+`A₁`, `A₂`, `q₁`, `q₂`, `r` are not negative where they aren't 0, and their rows have no lower limit, so
+all is convex.
 
 **Pieces.** The absolute values have their kinks at 0 and at p. Between kinks everything is linear, so wᵢ is
 lowerᵢ plus at most three pieces xᵢⱼ, each between 0 and the length of its stretch. A convex function fills
@@ -16,13 +16,13 @@ a step needs only
 
     (A·B⁻¹·Aᵀ + diag(e))·dλ = rhs
 
-with as many unknowns as rows: for 400 names and 90 rows about 1 ms. Mehrotra's (1992) predictor and corrector;
-|x|^1.5 is compatible with the barrier of x ≥ 0 (Nesterov & Nemirovskii 1994), hence it costs no more
+with as many unknowns as rows: for 400 names and 90 rows about 1 ms. Mehrotra's (1992) predictor and
+corrector; |x|^1.5 is compatible with the barrier of x ≥ 0 (Nesterov & Nemirovskii 1994), hence it costs no more
 iterations than a quadratic.
 
 **Polish.** The answer of an interior point stops short of bounds and kinks. Names whose distance from one is
-smaller than its multiplier are put on it, the others and the rows that bind are solved as equations; the result is
-taken if it is optimal.
+smaller than its multiplier are put on it, the others and the rows that bind are solved as equations; the
+result is taken if it is optimal.
 """
 # mypy: disallow-untyped-decorators=False
 
@@ -82,7 +82,7 @@ class Pieces(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where the iteration is. Pieces, then rows, are `V` bounded values; what has no bound is at distance ∞."""
+    """Where the iteration is. Pieces, then rows, are V bounded values; without a bound it is at distance ∞."""
 
     part: Array  # (3, n) w, |w|, |w − p|
     row: Array  # (k + m,) values that the rows should have
@@ -185,7 +185,9 @@ def minimise(
     unit = float(np.max(upper - lower, initial=0.0))
     if unit <= 0.0:
         value = _values(rows, of, lower, point)
-        return Minimum(lower.copy(), np.zeros(len(rows)), bool(np.all((value >= low) & (value <= high))), True, 0)
+        return Minimum(
+            lower.copy(), np.zeros(len(rows)), bool(np.all((value >= low) & (value <= high))), True, 0
+        )
     slope = np.abs(linear).sum(axis=0) + curvature * np.maximum(np.abs(lower), np.abs(upper))
     steep = max(float(np.max(slope)), 1e-300)
     k = len(factor)
@@ -427,7 +429,9 @@ def _invert(block: Array, begin: int, end: int) -> None:
 
 
 @kernel
-def _direct(p: Problem, pieces: Pieces, state: State, at: Local, S: Array, tz: Array, ty: Array, to: Step) -> float:
+def _direct(
+    p: Problem, pieces: Pieces, state: State, at: Local, S: Array, tz: Array, ty: Array, to: Step
+) -> float:
     """Fill in the direction in which down·z and up·y become tz and ty; return how far it goes, at most 1."""
     n, P, k = len(p.lower), len(pieces.length), p.k
     rhs, back = at.rhs, at.back
@@ -494,8 +498,8 @@ def _search(p: Problem) -> tuple[Array, Array, int, int]:
     V = P + m
     state, S = _begin(p, pieces), np.empty((k + m, k + m))
     at = Local(
-        np.empty((P, 3)), np.empty((6, n)), np.empty(k + m), np.empty(V + k), np.empty(k + m), np.empty((3, n)),
-        np.empty(V + k), np.empty(V), np.empty(V),
+        np.empty((P, 3)), np.empty((6, n)), np.empty(k + m), np.empty(V + k), np.empty(k + m),
+        np.empty((3, n)), np.empty(V + k), np.empty(V), np.empty(V),
     )  # fmt: skip
     to = Step(np.empty((3, n)), np.empty(k + m), np.empty(k + m), np.empty(V), np.empty(V), np.empty(V))
     tz, ty = np.empty(V), np.empty(V)
@@ -516,7 +520,9 @@ def _search(p: Problem) -> tuple[Array, Array, int, int]:
         for b in range(V):
             tz[b] = ty[b] = 0.0
         step = _direct(p, pieces, state, at, S, tz, ty, to)
-        aim = max(mu * (_gap(state, to, step) / gap) ** 3, 0.1 * ACCURACY)  # slopes may need longer than the gap
+        aim = max(
+            mu * (_gap(state, to, step) / gap) ** 3, 0.1 * ACCURACY
+        )  # slopes may need longer than the gap
         for b in range(V):
             tz[b], ty[b] = aim - to.move[b] * to.z[b], aim + to.move[b] * to.y[b]
         step = _direct(p, pieces, state, at, S, tz, ty, to)
@@ -554,9 +560,9 @@ def _gap(state: State, to: Step, step: float) -> float:
 
 @kernel
 def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> int:
-    """Put names on the bounds and kinks that they are at and solve the others exactly; 2 if that is optimal.
+    """Put names on the bounds and kinks that they are at and solve the others exactly, if that is optimal.
 
-    Otherwise the state stays as it is. Equations of the free names: slope 0 and every binding row at its limit.
+    Otherwise the state stays as it is. The free names' slopes are 0 and every binding row is at its limit.
     """
     n, k, m, P = len(p.lower), p.k, len(p.low), len(pieces.length)
     part, multiplier, bound = state.part.copy(), state.multiplier.copy(), np.zeros(k + m)
@@ -585,7 +591,7 @@ def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> in
         move = np.zeros((3, n))
         for i in range(n):
             for a in range(3):
-                move[a, i] = -at.M[(0, 1, 3)[a], i] * at.rhs[i]
+                move[a, i] = -at.M[a * (a + 1) // 2, i] * at.rhs[i]
         _forward(p, move, rhs)
         for r in range(k + m):
             rhs[r] = 0.0 if bound[r] == np.inf else rhs[r] + at.unmet[r]
@@ -596,7 +602,8 @@ def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> in
         for i in range(n):
             j = free[i]
             if j >= 0:
-                push = at.rhs[i] + at.back[0, i] + pieces.size[j] * at.back[1, i] + pieces.trade[j] * at.back[2, i]
+                push = at.rhs[i] + at.back[0, i]
+                push += pieces.size[j] * at.back[1, i] + pieces.trade[j] * at.back[2, i]
                 part[0, i] -= at.M[0, i] * push
                 part[1, i], part[2, i] = abs(part[0, i]), abs(part[0, i] - p.point[i])
     if not _optimal(p, pieces, part, multiplier, free, bound, at):
@@ -632,15 +639,15 @@ def _settle(p: Problem, pieces: Pieces, state: State, i: int, part: Array) -> in
 @kernel
 def _slope(p: Problem, pieces: Pieces, part: Array, back: Array, i: int, j: int) -> float:
     """Slope of the Lagrangian in a name on its piece j."""
-    slope = p.curvature[i] * part[0, i] + p.linear[0, i] + back[0, i]
+    slope: float = p.curvature[i] * part[0, i] + p.linear[0, i] + back[0, i]
     slope += pieces.size[j] * (p.linear[1, i] + back[1, i])
-    return slope + pieces.trade[j] * (p.linear[2, i] + back[2, i] + 1.5 * p.power[i] * math.sqrt(part[2, i]))
+    cost: float = p.linear[2, i] + back[2, i] + 1.5 * p.power[i] * math.sqrt(part[2, i])
+    slope += pieces.trade[j] * cost
+    return slope
 
 
 @kernel
-def _slopes(
-    p: Problem, pieces: Pieces, part: Array, multiplier: Array, free: Index, at: Local
-) -> None:
+def _slopes(p: Problem, pieces: Pieces, part: Array, multiplier: Array, free: Index, at: Local) -> None:
     """Fill in the free names' slopes and inverse curvatures, and the rows' values."""
     _forward(p, part, at.unmet)
     _backward(p, multiplier, at.back)

@@ -112,7 +112,9 @@ class Limits:
         if not all(np.isfinite(values).all() for values in bounds):
             raise InputError("lower, upper and name limits and the previous weights must be finite numbers")
         if (self.lower > self.upper).any() or (self.name < 0.0).any() or (self.largest < 0.0).any():
-            raise InputError("a lower bound is above the upper one, or a limit on weights or trades is negative")
+            raise InputError(
+                "a lower bound is above the upper one, or a limit on weights or trades is negative"
+            )
         for rule in self.rules:
             if rule.size and (rule.low > -np.inf or (rule.row < 0.0).any()):
                 raise InputError(f"{rule.label}: only an upper limit on sums of absolute weights can be kept")
@@ -231,8 +233,6 @@ def long_short(
         Rule("short", "sum of shorts", (side < 0.0).astype(float), -0.5, -0.5),
         Rule("beta", "beta", beta, 0.0, 0.0),
     )
-    gross = tuple(
-        replace(rule, row=rule.row * side) for rule in sector_rules(sector, labels, sector_limit)
-    )
+    gross = tuple(replace(rule, row=rule.row * side) for rule in sector_rules(sector, labels, sector_limit))
     lower, upper = np.where(side < 0.0, -1.0, 0.0), np.where(side > 0.0, 1.0, 0.0)
     return Limits(lower, upper, np.full(n, name), (*half, *gross), previous, turnover, np.full(n, np.inf))
