@@ -17,8 +17,8 @@ a step needs only
     (A·B⁻¹·Aᵀ + diag(e))·dλ = rhs
 
 with as many unknowns as rows: for 400 names and 90 rows about 1 ms. Mehrotra's (1992) predictor and
-corrector; |x|^1.5 is compatible with the barrier of x ≥ 0 (Nesterov & Nemirovskii 1994), hence it costs no more
-iterations than a quadratic.
+corrector; |x|^1.5 is compatible with the barrier of x ≥ 0 (Nesterov & Nemirovskii 1994), hence it costs no
+more iterations than a quadratic.
 
 **Polish.** The answer of an interior point stops short of bounds and kinks. Names whose distance from one is
 smaller than its multiplier are put on it, the others and the rows that bind are solved as equations; the
@@ -82,7 +82,7 @@ class Pieces(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where the iteration is. Pieces, then rows, are V bounded values; without a bound it is at distance ∞."""
+    """Where the iteration is. Pieces, then rows, are V bounded values; one without a bound is ∞ away."""
 
     part: Array  # (3, n) w, |w|, |w − p|
     row: Array  # (k + m,) values that the rows should have
