@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from kairos.equity.backtest.costs import Costs
 from kairos.equity.backtest.covariance import covariance
+from kairos.equity.backtest.limits import Rule
 from kairos.equity.backtest.optimise import Decision
 
 COSTS = Costs(0.0005, 0.7, 0.05, 0.005, 0.05, 0.0, 1e7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case(Decision):
+    """A decision, and what its rules are made of."""
+
+    beta: np.ndarray
+    sector: np.ndarray
+    sector_limit: np.ndarray
+
+
+def rules(beta, sector, limit):
+    """Beta 0; Σ|w| ≤ limit and |Σw| ≤ 5 % in each sector."""
+    found = [Rule("beta", "beta", beta, 0.0, 0.0)]
+    for s in np.unique(sector):
+        inside = (sector == s).astype(float)
+        found.append(Rule("sector", f"s{s}", inside, -np.inf, limit[s], size=True))
+        found.append(Rule("sector_net", f"s{s}, net", inside, -0.05, 0.05))
+    return tuple(found)
 
 
 def decision(seed, candidates=60, held=20, *, first=False, sessions=60, liquid=17.0):
@@ -29,8 +51,9 @@ def decision(seed, candidates=60, held=20, *, first=False, sessions=60, liquid=1
         previous = (previous - previous.sum() / some.sum() * some) / np.abs(previous).sum()
     adv = np.exp(rng.normal(liquid, 1.2, n))
     share = np.bincount(sector, minlength=11) / n
-    return Decision(
-        np.arange(n) < candidates, alpha, rng.normal(1.0, 0.35, n), sector, [f"s{i}" for i in range(11)],
-        2.0 * share, covariance(returns), returns.std(axis=0, ddof=1), adv, previous,
-        COSTS.largest(adv), first=first,
+    beta = rng.normal(1.0, 0.35, n)
+    return Case(
+        candidate=np.arange(n) < candidates, alpha_z=alpha, rules=rules(beta, sector, 2.0 * share),
+        covariance=covariance(returns), volatility=returns.std(axis=0, ddof=1), adv=adv, previous=previous,
+        largest=COSTS.largest(adv), first=first, beta=beta, sector=sector, sector_limit=2.0 * share,
     )  # fmt: skip

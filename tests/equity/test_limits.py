@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from limits_cases import long_only, long_short, sector_rules
 from limits_oracle import excess, possible
 
-from kairos.equity.backtest.limits import Limits, Rule, long_only, long_short, sector_rules
+from kairos.equity.backtest.limits import Limits, Rule
 from kairos.equity.backtest.nearest import Objective, Solution, nearest
 from kairos.equity.backtest.relax import ORDER, ROUNDED_UP
 from kairos.errors import InputError, WorkError

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from limits_cases import long_only, sector_rules
 from limits_oracle import excess
 from optimise_cases import COSTS, decision
 
 from kairos.equity.backtest.conic import conic
 from kairos.equity.backtest.covariance import Covariance
-from kairos.equity.backtest.limits import long_only, sector_rules
 from kairos.equity.backtest.nearest import nearest
 from kairos.equity.backtest.optimise import Optimiser
 from kairos.errors import InputError
@@ -138,7 +138,7 @@ def test_the_risk_aversion_reaches_the_target():
     z = np.random.default_rng(0).normal(size=n)
     z = z / np.sqrt((z**2).mean())
     free = replace(
-        case, alpha_z=z, sector=np.full(n, -1), largest=np.full(n, np.inf),
+        case, alpha_z=z, rules=case.rules[:1], largest=np.full(n, np.inf),
         covariance=Covariance(np.empty((0, n)), np.full(n, 0.02**2)),
     )  # fmt: skip
     optimiser = Optimiser(replace(COSTS, half_spread=0.0, impact=0.0, borrow=0.0), name=1.0, gross=100.0)
@@ -182,8 +182,9 @@ def test_the_order_of_names_plays_no_role():
     turn = np.random.default_rng(0).permutation(len(case.previous))
     moved = {
         name: getattr(case, name)[turn]
-        for name in ("candidate", "alpha_z", "beta", "sector", "volatility", "adv", "previous", "largest")
+        for name in ("candidate", "alpha_z", "volatility", "adv", "previous", "largest")
     }
+    moved["rules"] = tuple(replace(rule, row=rule.row[turn]) for rule in case.rules)
     covariance = Covariance(case.covariance.factor[:, turn], case.covariance.specific[turn])
     one, two = (
         Optimiser(COSTS).solve(case),

@@ -179,13 +179,6 @@ def _budget(strategy: Strategy, side: Vector) -> tuple[Rule, ...]:
     return tuple(found)
 
 
-def shares(signals: Signals, section: CrossSection) -> Vector:
-    """(S,) share of each sector in the filtered names, by count."""
-    assert signals.sector is not None  # noqa: S101 - read for every strategy that needs it
-    count = np.bincount(signals.sector[section.names], minlength=len(signals.sectors))
-    return count / max(len(section.names), 1)
-
-
 def rules_of(
     strategy: Strategy,
     signals: Signals,
@@ -206,7 +199,9 @@ def rules_of(
     found: list[Rule] = []
     if strategy.max_sector is not None or strategy.max_sector_net is not None:
         assert signals.sector is not None  # noqa: S101 - read for every strategy that needs it
-        share = shares(signals, section)
+        assert signals.sector is not None  # noqa: S101 - read for every strategy that needs it
+        count = np.bincount(signals.sector[section.names], minlength=len(signals.sectors))
+        share = count / max(len(section.names), 1)
         sector = signals.sector[names]
         for s in np.unique(sector[sector >= 0]).tolist():
             inside, label = (sector == s).astype(float), signals.sectors[s]
@@ -237,6 +232,8 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
         ic=rules.ic,
         target_vol=strategy.target_vol,
         risk_aversion=rules.risk_aversion,
+        name=1.0 if strategy.max_name is None else strategy.max_name,
+        turnover=np.inf if strategy.turnover is None else strategy.turnover,
         cost_model=rules.cost,
     )
 
@@ -251,10 +248,7 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
         decision = Known(
             candidate=np.isfinite(z),
             alpha_z=z,
-            beta=signals.last["beta"][t, names],
-            sector=signals.sector[names],
-            sector_labels=signals.sectors,
-            sector_limit=strategy.max_sector * shares(signals, section),
+            rules=rules_of(strategy, signals, t, section, names, side=None),
             covariance=covariance(market.returns(t, rules.window, names), rules.covariance),
             volatility=signals.volatility[t, names],
             adv=adv,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.covariance import Covariance
-from kairos.equity.backtest.limits import Index, Limits, Rule, sector_rules
+from kairos.equity.backtest.limits import Limits, Rule
 from kairos.equity.backtest.nearest import Objective, Solution, best
 from kairos.errors import InputError
 
@@ -29,12 +28,8 @@ class Decision:
         Selected by their signal; the others are held and may only shrink.
     alpha_z : (n,)
         Clipped z of the signal; not read where a name is no candidate.
-    beta : (n,)
-    sector : (n,) int
-        Number of the sector; below 0 unknown, under no sector limit.
-    sector_labels : sequence of str
-    sector_limit : (S,)
-        Largest Σ|w| of each sector.
+    rules : tuple of Rule
+        Limits over many names: beta, sectors, exposures.
     covariance : Covariance
         Daily.
     volatility, adv : (n,)
@@ -51,10 +46,7 @@ class Decision:
 
     candidate: Mask
     alpha_z: Vector
-    beta: Vector
-    sector: Index
-    sector_labels: Sequence[str]
-    sector_limit: Vector
+    rules: tuple[Rule, ...]
     covariance: Covariance
     volatility: Vector
     adv: Vector
@@ -64,7 +56,7 @@ class Decision:
     first: bool = False
 
     def __post_init__(self) -> None:
-        for label in ("beta", "volatility", "adv", "previous"):
+        for label in ("volatility", "adv", "previous"):
             missing = int((~np.isfinite(getattr(self, label))).sum())
             if missing:
                 raise InputError(f"{label} is missing for {missing} names of the decision; filter them first")
@@ -89,8 +81,7 @@ class Optimiser:
 
         a = IC·√n / (σ_target·√(h/252))
 
-    **Limits.** Σw = 0, Σβw = 0, Σ|w| ≤ gross, |wᵢ| ≤ name, Σ|w| ≤ sector_limit and |Σw| ≤ sector_net in each
-    sector, Σ|Δw| ≤ turnover, |Δwᵢ| ≤ largestᵢ; a name that is no candidate stays between 0 and its weight.
+    **Limits.** Σw = 0, Σ|w| ≤ gross, |wᵢ| ≤ name, the rules of the decision (beta, sectors), Σ|Δw| ≤ turnover, |Δwᵢ| ≤ largestᵢ; a name that is no candidate stays between 0 and its weight.
     Limits that can't hold together give way as `relax` says: turnover first, then participation (what a
     session can't trade is filled on the next ones), then sector and name.
 
@@ -105,7 +96,7 @@ class Optimiser:
         Yearly; it only sets the risk aversion.
     risk_aversion : float, optional
         a, instead of the formula.
-    name, gross, sector_net, turnover : float
+    name, gross, turnover : float
         Limits.
     cost_model : {"power", "linear"}
         The square-root law itself, or its average cost at a trade of `linear_size`.
@@ -121,7 +112,6 @@ class Optimiser:
     risk_aversion: float | None = None
     name: float = 0.03
     gross: float = 1.0
-    sector_net: float = 0.05
     turnover: float = 0.40
     cost_model: str = "power"
     linear_size: float = 0.005
@@ -179,15 +169,9 @@ class Optimiser:
         """What the book must keep."""
         n, previous = len(decision.previous), decision.previous
         ones = np.ones(n)
-        sectors, labels = decision.sector, decision.sector_labels
-        net = sector_rules(
-            sectors, [f"{label}, net" for label in labels], decision.sector_limit, "sector_net"
-        )
         rules = (
             Rule("net", "sum of weights", ones, 0.0, 0.0),
-            Rule("beta", "beta", decision.beta, 0.0, 0.0),
-            *(Rule(r.kind, r.label, r.row, -self.sector_net, self.sector_net) for r in net),
-            *sector_rules(sectors, labels, decision.sector_limit, size=True),
+            *decision.rules,
             Rule("gross", "gross", ones, -np.inf, self.gross, size=True),
         )
         lower = np.where(decision.candidate, -1.0, np.minimum(previous, 0.0))
