@@ -72,7 +72,8 @@ class Optimiser:
 
     Return, risk, cost and borrow are all of the h sessions until the next rebalance. μ = IC·σ·√h·alpha_z with
     σ the square root of Σ's diagonal (Grinold 1994: alpha is volatility times IC times score), 0 for a name
-    that is no candidate; Σ_h = h·Σ; a trade is paid for over `holding_period` sessions. cost and borrow are those of
+    that is no candidate; Σ_h = h·Σ; a trade is paid for over `holding_period` sessions. cost and borrow
+    are those of
     `Costs`, which the simulator charges.
 
     **Risk aversion.** Without limits and costs, and with independent names, the best is
