@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -124,19 +125,27 @@ class Limits:
         upper = np.minimum(np.minimum(self.upper, self.name), self.previous + self.largest)
         return lower, upper
 
+    @cached_property
+    def rows(self) -> Matrix:
+        """(m, n) rows of the rules."""
+        return np.array([rule.row for rule in self.rules]).reshape(-1, len(self.lower))
+
+    def values(self, weight: Vector) -> Vector:
+        """(m,) what each rule limits, at a book."""
+        sized = np.array([rule.size for rule in self.rules], dtype=np.bool_)
+        found: Vector = np.where(sized, self.rows @ np.abs(weight), self.rows @ weight)
+        return found
+
     def usage(self, weight: Vector) -> list[Usage]:
         """How close a book is to each limit, in the order names, rules, turnover, participation."""
-        found = []
+        found, size, step = [], np.abs(weight), np.abs(weight - self.previous)
         if len(weight):
-            size = np.abs(weight)
             at = int(np.argmin(self.name - size))
             found.append(_upto("name", "weight of a name", size[at], self.name[at]))
-        for rule in self.rules:
-            value = float(rule.row @ (np.abs(weight) if rule.size else weight))
+        for rule, value in zip(self.rules, self.values(weight).tolist(), strict=True):
             low, high = value - rule.low, rule.high - value
             limit, slack = (rule.low, low) if low < high else (rule.high, high)
             found.append(Usage(rule.kind, rule.label, value, limit, slack))
-        step = np.abs(weight - self.previous)
         if np.isfinite(self.turnover):
             found.append(_upto("turnover", "turnover", step.sum(), self.turnover))
         some = np.isfinite(self.largest)
@@ -147,7 +156,7 @@ class Limits:
 
     def broken(self, weight: Vector) -> list[Usage]:
         """The limits that a book breaks; sides and directions of trade count as limits on names."""
-        found = [usage for usage in self.usage(weight) if not usage.holds]
+        found = [one for one in self.usage(weight) if not one.holds]
         out = np.maximum(self.lower - weight, weight - self.upper)
         if len(weight) and out.max() > HOLDS:
             at = int(out.argmax())
