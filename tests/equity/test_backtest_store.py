@@ -19,6 +19,7 @@ from test_backtest_oracle import Case, End, Rules, plain
 from kairos.cli import main
 from kairos.equity.backtest import backtest
 from kairos.equity.backtest.save import result_name
+from kairos.equity.backtest.sweep import sweep, variants_of
 from kairos.equity.build import build
 from kairos.equity.ingest import ingest
 from kairos.equity.sheets import tear_sheet
@@ -192,7 +193,9 @@ def test_result_tables_have_the_columns_of_the_manual(bt_db: Path) -> None:
     sessions = np.array(bt_read(bt_db, "sessions")["date"])
     np.testing.assert_array_equal(rows["date"], sessions[-len(rows["date"]) :])
     weights = bt_read(bt_db, "backtest_weights_risk1")
-    assert set(weights.column_names) == {"date", "ticker", "weight_raw", "weight"}
+    assert set(weights.column_names) == {
+        "date", "ticker", "weight_raw", "weight", "target_raw", "target", "decided",
+    }  # fmt: skip
     assert set(weights["date"].to_pylist()) <= set(rows["date"].tolist())
     with duckdb.connect(str(bt_db), read_only=True) as con:
         ((count, total),) = con.sql("SELECT count(*), sum(port_ret) FROM backtest_results_risk1").fetchall()
@@ -593,12 +596,153 @@ def test_out_of_sample_is_separate(bt_db: Path) -> None:
         assert total.portfolio == pytest.approx(np.prod(1 + ret[part]) - 1)
 
 
-def test_the_manuals_accounting_is_what_compat_manual_asks_for(bt_db: Path) -> None:
-    """A setting that changes nothing is a promise not kept: it has an effect, or is refused."""
-    settings = bt_settings("equity.backtest.compat_manual=true")
-    ((usual, _),) = backtest(bt_db, ["baseline"], alpha=ALPHA, settings=bt_settings())
-    try:
-        ((manual, _),) = backtest(bt_db, ["baseline"], alpha=ALPHA, settings=settings)
-    except InputError:
-        return
-    assert not np.array_equal(usual.ret, manual.ret[: len(usual.ret)])
+def test_the_manuals_accounting_by_hand(bt_db: Path) -> None:
+    """Today's universe, names with a price five sessions on, close to close, by rebalance, no costs.
+
+    Worked out from the tables with plain loops: equal weights of the best twelve, Σ w·r, the whole sample's
+    volatility.
+    """
+    settings = bt_settings("compat_manual=true", "equity.backtest.start=2015-09-01")
+    ((result, run),) = backtest(bt_db, ["risk1"], alpha=ALPHA, settings=settings)
+    snapshot = Store(bt_db).snapshot()
+    members = snapshot.read("universe", ["ticker", "date"], namespace="option_b").to_pydict()
+    listed = set(zip(members["ticker"], members["date"], strict=True))
+    rows = snapshot.read("feat_price_action", ["ticker", "date", "ret_5d"], namespace="option_b").to_pydict()
+    signal = dict(zip(zip(rows["ticker"], rows["date"], strict=True), rows["ret_5d"], strict=True))
+    rows = snapshot.read(
+        "sep_base_academic", ["ticker", "date", "closeadj"], namespace="option_b"
+    ).to_pydict()
+    price = dict(zip(zip(rows["ticker"], rows["date"], strict=True), rows["closeadj"], strict=True))
+    days = [day.item() for day in result.simulation.market.frame.sessions]
+    start = next(i for i, day in enumerate(days) if day >= dt.date(2015, 9, 1))
+    expected = []
+    for t in range(start, len(days) - 5, 5):
+        now, then = days[t], days[t + 5]
+        known = [
+            (signal[ticker, now], ticker)
+            for ticker, day in listed
+            if day == now and signal.get((ticker, now)) is not None and (ticker, then) in price
+        ]
+        best = sorted(known, key=lambda pair: (-pair[0], pair[1]))[:12]
+        expected.append(np.mean([price[name, then] / price[name, now] - 1.0 for _, name in best]))
+    found = result.daily().to_pydict()
+    np.testing.assert_allclose(found["port_ret_raw"][: len(expected)], expected, rtol=0, atol=1e-12)
+    assert len(found["port_ret_raw"]) - len(expected) in (0, 1)  # the last one may be shorter
+    raw = np.array(found["port_ret_raw"])
+    scale = min(0.20 / (raw.std(ddof=1) * np.sqrt(252 / 5)), 2.0)
+    np.testing.assert_allclose(found["port_ret"], scale * raw, rtol=0, atol=1e-12)
+    assert not any(found["cost"])
+    assert result.performance.sharpe == pytest.approx(raw.mean() / raw.std(ddof=1) * np.sqrt(252 / 5))
+    headline = json.loads(run.headline)
+    assert [text.split(":")[0] for text in headline["looks_ahead"]].count("Look-ahead") == 3
+    assert headline["namespace"] == "option_b"
+
+
+def test_the_bridge_goes_from_the_manuals_numbers_to_the_true_ones(bt_db: Path) -> None:
+    settings = bt_settings("compat_manual=true")
+    ((manual, _),) = backtest(bt_db, ["risk1"], alpha=ALPHA, settings=settings)
+    ((usual, _),) = backtest(bt_db, ["risk1"], alpha=ALPHA, settings=bt_settings())
+    assert manual.bridge is not None
+    labels = [label for label, _ in manual.bridge.steps]
+    assert labels == [
+        "the manual's accounting", "universe", "missing-target filter", "fill", "daily P&L",
+        "volatility target", "costs",
+    ]  # fmt: skip
+    steps = dict(manual.bridge.steps)
+    assert steps["the manual's accounting"].as_dict() == pytest.approx(
+        manual.performance.as_dict(), nan_ok=True
+    )
+    assert steps["costs"].as_dict() == pytest.approx(usual.performance.as_dict(), nan_ok=True)
+    assert steps["volatility target"].cost_drag == 0.0 < steps["costs"].cost_drag
+    assert steps["fill"].sessions < steps["daily P&L"].sessions
+    assert manual.bridge.seconds > 0.0
+
+
+def test_the_manuals_accounting_needs_the_present_data(bt_db: Path) -> None:
+    settings, snapshot = bt_settings("compat_manual=true"), Store(bt_db).snapshot().id
+    with pytest.raises(InputError, match="leave --snapshot out"):
+        backtest(bt_db, ["risk1"], alpha=ALPHA, settings=settings, snapshot=snapshot)
+
+
+def test_stress_is_the_same_run_elsewhere(bt_db: Path) -> None:
+    before = len(runs(Store(bt_db).snapshot()))
+    ((result, _),) = backtest(bt_db, ["baseline"], alpha=ALPHA, settings=bt_settings(), stress=True)
+    assert result.stress is not None
+    own = result.performance.as_dict()
+    assert result.stress.lags[1].as_dict() == pytest.approx(own, nan_ok=True)
+    assert result.stress.costs[1.0].as_dict() == pytest.approx(own, nan_ok=True)
+    assert result.stress.capitals[1e7].as_dict() == pytest.approx(own, nan_ok=True)
+    drags = [result.stress.costs[factor].cost_drag for factor in (0.5, 1.0, 2.0)]
+    assert drags[0] < drags[1] < drags[2]
+    assert result.stress.capitals[1e6].cost_drag < result.stress.capitals[1e7].cost_drag
+    assert len(runs(Store(bt_db).snapshot())) == before + 1  # the others are no trials
+
+
+def test_trials_are_counted_from_the_ledger(bt_db: Path, tmp_path: Path) -> None:
+    shutil.copytree(bt_db.parent, tmp_path / "own")
+    db = tmp_path / "own" / bt_db.name
+    Store(db).relocate()
+    ((one, _),) = backtest(db, ["baseline"], alpha="ret_21d", settings=bt_settings())
+    first = one.deflation
+    assert first is not None
+    ((again, _),) = backtest(db, ["baseline"], alpha="ret_21d", settings=bt_settings())
+    assert again.deflation is not None
+    assert again.deflation.trials == first.trials  # a rerun is no trial
+    ((other, run),) = backtest(db, ["baseline"], alpha="ret_21d", settings=bt_settings("top_n=9"), trials=5)
+    assert other.deflation is not None
+    assert other.deflation.trials == first.trials + 1
+    assert other.deflation.extra == 5
+    assert json.loads(run.headline)["deflated_sharpe"] == pytest.approx(other.deflation.deflated)
+    with pytest.raises(InputError, match="--trials -1"):
+        backtest(db, ["baseline"], alpha="ret_21d", settings=bt_settings(), trials=-1)
+
+
+def test_a_sweep_is_the_runs_one_by_one(bt_db: Path) -> None:
+    variants = variants_of("baseline", ["top_n=8,12", "lag=1,2"])
+    entries = [f"equity.strategies.{name}={entry}" for name, entry in variants.items()]
+    settings = load(overrides=[*entries, "run.workers=1"])
+    found = sweep(bt_db, list(variants), alpha=ALPHA, settings=settings)
+    assert len(found.variants) == 4
+    sharpes = [variant.headline["sharpe"] for variant in found.variants]
+    assert sharpes == sorted(sharpes, reverse=True)
+    known = {run.id for run in runs(Store(bt_db).snapshot())}
+    assert {variant.run.id for variant in found.variants} <= known
+    name = found.variants[0].headline["strategy"]
+    ((own, _),) = backtest(bt_db, [name], alpha=ALPHA, settings=settings)
+    np.testing.assert_array_equal(own.judged, found.variants[0].judged)
+    with pytest.raises(InputError, match="expected key=value,value"):
+        variants_of("baseline", ["top_n"])
+
+
+def test_what_the_limited_strategies_store(bt_db: Path) -> None:
+    """Weights as decided and as filled, the limits of each decision, and the manual's names."""
+    names = ["risk4", "ls_opt", "regime_switching"]
+    overrides = ["equity.strategies.risk3.min_adv=0.0", "equity.strategies.ls.min_adv=0.0"]
+    settings = load(
+        overrides=[*overrides, "equity.strategies.ls_opt.top_n=20", "equity.strategies.ls_opt.bottom_n=20"]
+    )
+    results = backtest(bt_db, names, alpha=ALPHA, settings=settings)
+    snapshot = Store(bt_db).snapshot()
+    for (result, _), table in zip(results, ["longonly_r4", "ls_opt", "regime_switching"], strict=True):
+        assert snapshot.read(f"backtest_results_{table}").column_names == COLUMNS
+        weights = snapshot.read(f"backtest_weights_{table}").to_pydict()
+        day = result.simulation.filled[7]
+        sessions, tickers = result.simulation.market.frame.sessions, result.simulation.market.frame.tickers
+        decided = {
+            ticker: value
+            for ticker, value, when in zip(
+                weights["ticker"], weights["target"], weights["decided"], strict=True
+            )
+            if when == sessions[day.row].item() and value
+        }
+        scale = day.scale if result.strategy.target_vol else 1.0
+        expected = dict(zip(tickers[day.target.names].tolist(), day.target.weight * scale, strict=True))
+        assert decided == pytest.approx(expected, abs=1e-15)
+        limits = snapshot.read(f"backtest_limits_{table}").to_pydict()
+        if table != "regime_switching":
+            assert {"name", "sector", "turnover"} <= set(limits["kind"])
+            assert set(limits["date"]) == {
+                sessions[d.row].item() for d in result.simulation.decided if d.book.usage
+            }
+    one, two = (snapshot.read(f"backtest_results_{n}") for n in ("regime", "regime_switching"))
+    assert one.equals(two)

@@ -15,6 +15,7 @@ from optimise_cases import COSTS, decision
 
 from kairos.equity.backtest.conic import conic
 from kairos.equity.backtest.covariance import Covariance
+from kairos.equity.backtest.limits import Rule
 from kairos.equity.backtest.nearest import nearest
 from kairos.equity.backtest.optimise import Optimiser
 from kairos.errors import InputError
@@ -214,8 +215,11 @@ def test_the_answer_is_within_its_limits_already():
 
 def test_wrong_input_is_refused():
     case = decision(1)
-    with pytest.raises(InputError, match="beta"):
-        replace(case, beta=np.where(case.candidate, np.nan, 1.0))
+    with pytest.raises(InputError, match="adv"):
+        replace(case, adv=np.where(case.candidate, np.nan, 1.0))
+    unknown = Rule("beta", "beta", np.where(case.candidate, np.nan, 1.0), 0.0, 0.0)
+    with pytest.raises(InputError, match="beta is not known of 60 names"):
+        Optimiser(COSTS).solve(replace(case, rules=(unknown,)))
     with pytest.raises(InputError, match="cost model"):
         Optimiser(COSTS, cost_model="cubic")
     with pytest.raises(InputError, match="risk_aversion"):

@@ -471,7 +471,7 @@ def sweep(
 ) -> None:
     """Run all combinations of some values of a strategy's keys; each counts as a trial in the ledger.
 
-    Example: kairos equity sweep risk4 --alpha alpha_composite_v8 --over turnover=0.1,0.2,0.4 --over top_n=50,75
+    Example: kairos equity sweep risk4 --alpha alpha_composite_v8 --over turnover=0.1,0.2 --over top_n=50,75
     """
     from kairos.equity.backtest.sweep import sweep as run
     from kairos.equity.backtest.sweep import variants_of

@@ -116,6 +116,9 @@ class Limits:
                 "a lower bound is above the upper one, or a limit on weights or trades is negative"
             )
         for rule in self.rules:
+            if not np.isfinite(rule.row).all():
+                missing = int((~np.isfinite(rule.row)).sum())
+                raise InputError(f"{rule.label} is not known of {missing} names; filter them first")
             if rule.size and (rule.low > -np.inf or (rule.row < 0.0).any()):
                 raise InputError(f"{rule.label}: only an upper limit on sums of absolute weights can be kept")
 
