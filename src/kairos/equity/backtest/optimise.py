@@ -83,8 +83,9 @@ class Optimiser:
         a = IC·√n / (σ_target·√(h/252))
 
     **Limits.** Σw = 0, Σ|w| ≤ gross, |wᵢ| ≤ name, the rules of the decision (beta, sectors),
-    Σ|Δw| ≤ turnover, |Δwᵢ| ≤ largestᵢ; a name that is no candidate stays between 0 and its weight. Limits that can't hold together give way as `relax` says: turnover first, then participation (what a
-    session can't trade is filled on the next ones), then sector and name.
+    Σ|Δw| ≤ turnover, |Δwᵢ| ≤ largestᵢ; a name that is no candidate stays between 0 and its weight. Limits
+    that can't hold together give way as `relax` says: turnover first, then participation (what a session
+    can't trade is filled on the next ones), then sector and name.
 
     Attributes
     ----------
