@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from kairos.equity.backtest.costs import Costs
 from kairos.equity.backtest.covariance import covariance
 from kairos.equity.backtest.limits import Limits, Rule, Usage
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.nearest import best, nearest
+from kairos.equity.backtest.nearest import Solution, best, nearest
 from kairos.equity.backtest.optimise import Decision as Known
 from kairos.equity.backtest.optimise import Optimiser
 from kairos.equity.backtest.relax import Relaxation
@@ -97,41 +97,44 @@ def within_limits(strategy: Strategy, signals: Signals, t: int, section: CrossSe
 
     With a `turnover` limit, or a `refresh` below 1, what is held stays among the names: the scores are then
     (1 - refresh) · held + refresh · scored, and a name that is no longer selected may only be sold. Sales of
-    such names come first: what they need of the turnover is theirs, cut only where it isn't enough, and one
-    that would fall below `vanish` is sold altogether. Idle cash is invested outside the turnover limit, and
-    so is the first book.
+    such names come first: they may take half of the turnover, as each sale needs a purchase, unless the
+    other limits don't leave them so much; one that would fall below `vanish` is sold altogether. Idle cash is
+    invested outside the turnover limit, and so is the first book. A book with such a memory is kept where no
+    name has a score.
     """
-    scored = decide(section, strategy)
-    if not len(scored.names) and not strategy.allow_cash:
-        return Book(NOTHING)
     recalls = (strategy.turnover is not None or strategy.refresh < 1.0) and len(held.names) > 0
+    scored = decide(section, strategy)
+    if not len(scored.names):
+        return Book(held if recalls else NOTHING)
     names = np.union1d(scored.names, held.names) if recalls else np.sort(scored.names)
     wanted, previous = _on(names, scored), _on(names, held) if recalls else np.zeros(len(names))
-    chosen = np.isin(names, scored.names)
-    side = _sides(strategy, section, names, previous, chosen)
+    leaving = ~np.isin(names, scored.names)
+    side = _sides(strategy, section, names, previous, leaving)
     aim = (1.0 - strategy.refresh) * previous + strategy.refresh * wanted if recalls else wanted
-    aim[~chosen & (np.abs(aim) < strategy.vanish)] = 0.0
-    lower, upper = np.where(side < 0.0, -1.0, 0.0), np.where(side > 0.0, 1.0, 0.0)
+    aim[leaving & (np.abs(aim) < strategy.vanish)] = 0.0
     turnover = np.inf
     if recalls and strategy.turnover is not None:
         turnover = strategy.turnover + max(1.0 - float(np.abs(previous).sum()), 0.0)
-        ceiling = _after_sales(previous, aim, ~chosen, turnover)
-        lower = np.where(chosen, lower, np.maximum(lower, -ceiling))
-        upper = np.where(chosen, upper, np.minimum(upper, ceiling))
+    largest = np.where(leaving, np.abs(previous), 1.0)
     limits = Limits(
-        lower=lower,
-        upper=upper,
+        lower=np.where(side < 0.0, -largest, 0.0),
+        upper=np.where(side > 0.0, largest, 0.0),
         name=np.full(len(names), 1.0 if strategy.max_name is None else strategy.max_name),
         rules=(*_budget(strategy, side), *rules_of(strategy, signals, t, section, names, side)),
         previous=previous,
         turnover=turnover,
         largest=np.full(len(names), np.inf),
     )
-    solution = nearest(aim, limits)
+    solution = nearest(aim, _exits_first(limits, aim, leaving, strategy.turnover))
+    if solution.relaxed:
+        solution = nearest(aim, limits)
+    return _book(names, solution, limits)
+
+
+def _book(names: Index, solution: Solution, limits: Limits) -> Book:
     kept = solution.weight != 0.0
-    return Book(
-        Target(names[kept], solution.weight[kept]), tuple(limits.usage(solution.weight)), solution.relaxed
-    )
+    target = Target(names[kept], solution.weight[kept])
+    return Book(target, tuple(limits.usage(solution.weight)), solution.relaxed)
 
 
 def _on(names: Index, target: Target) -> Vector:
@@ -141,7 +144,9 @@ def _on(names: Index, target: Target) -> Vector:
     return weight
 
 
-def _sides(strategy: Strategy, section: CrossSection, names: Index, previous: Vector, chosen: Mask) -> Vector:
+def _sides(
+    strategy: Strategy, section: CrossSection, names: Index, previous: Vector, leaving: Mask
+) -> Vector:
     """(n,) 1 for names that may be held long, -1 for those that may be held short."""
     if not strategy.neutral:
         return np.ones(len(names))
@@ -149,18 +154,16 @@ def _sides(strategy: Strategy, section: CrossSection, names: Index, previous: Ve
         return -np.ones(len(names))
     _, short = select(section, strategy)
     side = np.where(np.isin(names, section.names[short]), -1.0, 1.0)
-    return np.where(chosen, side, np.where(previous < 0.0, -1.0, 1.0))
+    return np.where(leaving, np.where(previous < 0.0, -1.0, 1.0), side)
 
 
-def _after_sales(previous: Vector, aim: Vector, leaving: Mask, turnover: float) -> Vector:
-    """(n,) largest size of each name that is no longer selected, after its share of the sales.
-
-    Each sale needs a purchase, so sales can take half of the turnover.
-    """
-    sale = np.where(leaving, np.abs(previous) - np.abs(aim), 0.0)
-    total = sale.sum()
-    part = min(1.0, turnover / 2.0 / total) if total > 0.0 else 1.0
-    return np.abs(previous) - part * sale
+def _exits_first(limits: Limits, aim: Vector, leaving: Mask, turnover: float | None) -> Limits:
+    """The limits with a ceiling on each name that is no longer selected: what is left after its sale."""
+    sale = np.where(leaving, np.abs(limits.previous) - np.abs(aim), 0.0)
+    total = float(sale.sum())
+    part = min(1.0, turnover / 2.0 / total) if turnover is not None and total > 0.0 else 1.0
+    ceiling = np.where(leaving, np.abs(limits.previous) - part * sale, 1.0)
+    return replace(limits, lower=np.maximum(limits.lower, -ceiling), upper=np.minimum(limits.upper, ceiling))
 
 
 def _budget(strategy: Strategy, side: Vector) -> tuple[Rule, ...]:
@@ -258,11 +261,7 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
             first=not len(held.names),
         )
         limits = optimiser.limits(decision)
-        solution = best(optimiser.objective(decision), limits)
-        kept = solution.weight != 0.0
-        return Book(
-            Target(names[kept], solution.weight[kept]), tuple(limits.usage(solution.weight)), solution.relaxed
-        )
+        return _book(names, best(optimiser.objective(decision), limits), limits)
 
     return choose
 
