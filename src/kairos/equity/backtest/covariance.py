@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +44,14 @@ class Covariance:
         return full
 
 
-def covariance(returns: Matrix, estimator: str = "shrunk") -> Covariance:
+def covariance(
+    returns: Matrix,
+    estimator: str = "shrunk",
+    *,
+    shrinkage: float = SHRINKAGE,
+    factors: int = FACTORS,
+    half_life: float = HALF_LIFE,
+) -> Covariance:
     """Estimate from the last T sessions up to the decision.
 
     A missing return counts as the name's mean, and its sums are scaled by T over its observations: its
@@ -59,15 +65,27 @@ def covariance(returns: Matrix, estimator: str = "shrunk") -> Covariance:
     returns : (T, n)
         Daily total returns, oldest first; NaN where there is none.
     estimator : {"shrunk", "ledoit_wolf", "factor", "exponential"}
+    shrinkage : float
+        Share of the diagonal, of `shrunk` and `exponential`.
+    factors : int
+        Of `factor`.
+    half_life : float
+        Sessions, of `exponential`.
 
     Raises
     ------
     InputError
         When the estimator is unknown, or no name has `FEWEST` observations and a variance.
     """
-    if estimator not in ESTIMATORS:
+    estimators: dict[str, Callable[[Matrix], Covariance]] = {
+        "shrunk": partial(shrunk, to_diagonal=shrinkage),
+        "ledoit_wolf": ledoit_wolf,
+        "factor": partial(principal, factors=factors),
+        "exponential": partial(exponential, half_life=half_life, to_diagonal=shrinkage),
+    }
+    if estimator not in estimators:
         raise InputError(
-            f"covariance {estimator!r} is unknown; choose one of {', '.join(sorted(ESTIMATORS))}"
+            f"covariance {estimator!r} is unknown; choose one of {', '.join(sorted(estimators))}"
         )
     seen = np.isfinite(returns)
     count = seen.sum(axis=0)
@@ -80,7 +98,7 @@ def covariance(returns: Matrix, estimator: str = "shrunk") -> Covariance:
             f"no stock has {FEWEST} returns that vary in the {len(returns)} sessions of the covariance; "
             "lengthen the window, or begin later"
         )
-    few = ESTIMATORS[estimator](centred[:, known])
+    few = estimators[estimator](centred[:, known])
     factor, specific = np.zeros((len(few.factor), returns.shape[1])), np.zeros(returns.shape[1])
     factor[:, known], specific[known] = few.factor, few.specific
     specific[~known] = np.median(few.variance)
@@ -110,7 +128,7 @@ def ledoit_wolf(centred: Matrix) -> Covariance:
     return Covariance(centred * np.sqrt((1.0 - share) / T), np.full(n, share * level))
 
 
-def factor(centred: Matrix, factors: int = FACTORS) -> Covariance:
+def principal(centred: Matrix, factors: int = FACTORS) -> Covariance:
     """The first principal components of S, and the rest of each variance as specific.
 
     A name whose components explain nearly all keeps 5 % of its variance: S has at most T − 1 dimensions, and
@@ -127,11 +145,3 @@ def exponential(centred: Matrix, half_life: float = HALF_LIFE, to_diagonal: floa
     """As `shrunk`, with sessions weighted by 2^(−age/half-life)."""
     weight = 0.5 ** (np.arange(len(centred))[::-1] / half_life)
     return shrunk(centred * np.sqrt(weight / weight.mean())[:, None], to_diagonal)
-
-
-ESTIMATORS: dict[str, Callable[[Matrix], Covariance]] = {
-    "shrunk": shrunk,
-    "ledoit_wolf": ledoit_wolf,
-    "factor": factor,
-    "exponential": exponential,
-}
