@@ -31,11 +31,15 @@ NOTHING = Target(np.zeros(0, dtype=np.int64), np.zeros(0))
 
 @dataclass(frozen=True)
 class Book:
-    """Weights of the raw book, how close they are to each limit, and which limits were relaxed for them."""
+    """Weights of the raw book, how close they are to each limit, and which limits were relaxed for them.
+
+    `fallback` says that only the general solver found it.
+    """
 
     target: Target
     usage: tuple[Usage, ...] = ()
     relaxed: tuple[Relaxation, ...] = ()
+    fallback: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def within_limits(strategy: Strategy, signals: Signals, t: int, section: CrossSe
 def _book(names: Index, solution: Solution, limits: Limits) -> Book:
     kept = solution.weight != 0.0
     target = Target(names[kept], solution.weight[kept])
-    return Book(target, tuple(limits.usage(solution.weight)), solution.relaxed)
+    return Book(target, tuple(limits.usage(solution.weight)), solution.relaxed, solution.fallback)
 
 
 def _on(names: Index, target: Target) -> Vector:

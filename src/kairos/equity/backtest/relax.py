@@ -10,7 +10,7 @@ from kairos.equity.backtest.costs import Vector
 from kairos.equity.backtest.limits import Limits
 from kairos.errors import WorkError
 
-ORDER = ("turnover", "participation", "sector", "sector_net", "name", "gross", "beta", "net")
+ORDER = ("turnover", "participation", "sector", "sector_net", "name", "gross", "exposure", "beta", "net")
 """Kinds in the order in which they give way; the others never do."""
 
 ROUNDED_UP = 1e-7

@@ -280,6 +280,7 @@ class BacktestResult:
             "judged": "port_ret_raw" if self.strategy.neutral else "active_ret",
             "judged_sharpe": sharpe_ratio(self.judged, 1.0),
             "relaxed": sum(bool(decision.book.relaxed) for decision in self.simulation.decided),
+            "fallbacks": sum(decision.book.fallback for decision in self.simulation.decided),
             "looks_ahead": look_ahead(self.strategy),
             "unpriced_orders": self.simulation.scaled.unpriced,
             "left_out": self.simulation.left_out,
