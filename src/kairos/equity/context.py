@@ -96,7 +96,7 @@ class Context:
     facts : dict
         What the making of a base table found out, by table; stored with it.
     shared : dict
-        What is made once and used by several strategies.
+        What is made once and used by several tables or strategies.
     remembered : dict
         What the making of a base table wants stored with it, by table.
     """
@@ -107,7 +107,7 @@ class Context:
     as_of: np.datetime64 | None = None
     made: dict[str, Table] = field(default_factory=dict)
     facts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    shared: dict[str, Any] = field(default_factory=dict)
+    shared: dict[Any, Any] = field(default_factory=dict)
     remembered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _panels: dict[tuple[str, Excerpt], Panels] = field(default_factory=dict)
     _keys: dict[int, pa.Table] = field(default_factory=dict)

@@ -161,7 +161,7 @@ def merge(parts: Sequence[Part], columns: Sequence[str], key: Sequence[str], eng
 
 
 def column_types(path: Path, engine: sql.Engine) -> tuple[tuple[str, str], ...]:
-    """Return name and DuckDB type of every column of a part; DuckDB is asked for types beyond `PLAIN_TYPES`."""
+    """Return name and DuckDB type of every column of a part; DuckDB is asked beyond `PLAIN_TYPES`."""
     schema = pq.read_schema(path)
     if all(kind in PLAIN_TYPES for kind in schema.types):
         return tuple((column.name, PLAIN_TYPES[column.type]) for column in schema)
