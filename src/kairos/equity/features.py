@@ -38,7 +38,7 @@ BLOCK = 64
 STRETCH = 128
 """Sessions of a cross-sectional table that are computed together, or twice its history."""
 
-STEPS = (126, 378)
+STEPS = (0, 30, 126, 378)
 """Histories, in sessions, for which tables share their panels."""
 
 Values = dict[str, np.ndarray[Any, Any]]
@@ -112,8 +112,8 @@ class Renewed:
             known = None if held is None else _values(held[name])
             for rows in self.plan.made:
                 column = _empty(rows.keys.num_rows, kind)
-                if known is not None and rows.old is not None:
-                    column[rows.old >= 0] = known[rows.old[rows.old >= 0]]
+                if known is not None:
+                    column[rows.held] = known[rows.old]
                 found[rows.number][name] = column
         return found
 
@@ -158,8 +158,10 @@ def _empty(rows: int, kind: pa.DataType) -> np.ndarray[Any, Any]:
 
 
 def _values(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    """A column as numbers, or texts with None for NULL."""
-    return np.array(column.to_pylist(), object) if pa.types.is_string(column.type) else numbers(column)
+    """A column as numbers in their precision, or texts with None for NULL."""
+    if pa.types.is_string(column.type):
+        return np.array(column.to_pylist(), dtype=object)
+    return column.to_numpy() if pa.types.is_floating(column.type) else numbers(column)
 
 
 def _start(first: int, need: int) -> int:

@@ -32,15 +32,18 @@ class Rows:
         Of the part.
     keys : table
         Ticker and date of each row, in the form that is written.
-    old : (K,) int, optional
-        Row of the old table's pool that holds the values, -1 where none does; None when there is no pool.
+    held : (H,) int
+        Rows whose values the old table's pool holds, ascending.
+    old : (H,) int
+        Their rows in the pool.
     past : (P,) int
         Rows before the first stale session without old values, ascending.
     """
 
     number: int
     keys: pa.Table
-    old: Ints | None
+    held: Ints
+    old: Ints
     past: Ints
 
 
@@ -92,7 +95,7 @@ class Plan:
 def _whole(context: Context) -> Plan:
     none = np.zeros(0, dtype=np.int64)
     parts = range(len(context.table(PRICES).parts))
-    return Plan(0, {}, (), tuple(Rows(i, context.written_keys(i), None, none) for i in parts))
+    return Plan(0, {}, (), tuple(Rows(i, context.written_keys(i), none, none, none) for i in parts))
 
 
 def _partial(context: Context, before: Table, seals: tuple[str, ...], first: int) -> Plan | None:
@@ -113,7 +116,8 @@ def _partial(context: Context, before: Table, seals: tuple[str, ...], first: int
         if i not in kept:
             keys = context.written_keys(i)
             old, early = _old(keys, keyed), dates(keys["date"]) < np.datetime64(since)
-            made.append(Rows(i, keys, old, np.flatnonzero(early & (old < 0))))
+            held = np.flatnonzero(old >= 0)
+            made.append(Rows(i, keys, held, old[held], np.flatnonzero(early & (old < 0))))
             older += int(early.sum())
     if sum(len(rows.past) for rows in made) > MANY * max(older, 1):
         return None
