@@ -38,7 +38,7 @@ BLOCK = 64
 STRETCH = 128
 """Sessions of a cross-sectional table that are computed together, or twice its history."""
 
-STEPS = (0, 30, 126, 378)
+STEPS = (0, 30, 126, 273, 504)
 """Histories, in sessions, for which tables share their panels."""
 
 Values = dict[str, np.ndarray[Any, Any]]

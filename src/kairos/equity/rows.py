@@ -116,8 +116,8 @@ def _partial(context: Context, before: Table, seals: tuple[str, ...], first: int
         if i not in kept:
             keys = context.written_keys(i)
             old, early = _old(keys, keyed), dates(keys["date"]) < np.datetime64(since)
-            held = np.flatnonzero(old >= 0)
-            made.append(Rows(i, keys, held, old[held], np.flatnonzero(early & (old < 0))))
+            there = np.flatnonzero(old >= 0)
+            made.append(Rows(i, keys, there, old[there], np.flatnonzero(early & (old < 0))))
             older += int(early.sum())
     if sum(len(rows.past) for rows in made) > MANY * max(older, 1):
         return None

@@ -271,7 +271,7 @@ def _spell(key: Sequence[str], values: Iterable[Any]) -> str:
 
 def _overlapping(parts: Sequence[Part], key: Sequence[str]) -> list[Part]:
     """Return the parts that overlap another part in every column of the key."""
-    ranges = [_ranges(part.path, key) for part in parts]
+    ranges = [key_ranges(part.path, key) for part in parts]
     return [
         part
         for i, part in enumerate(parts)
@@ -287,7 +287,7 @@ def _meet(a: tuple[Any, Any] | None, b: tuple[Any, Any] | None) -> bool:
     return a is None or b is None or bool(a[0] <= b[1] and b[0] <= a[1])
 
 
-def _ranges(path: Path, key: Sequence[str]) -> list[tuple[Any, Any] | None]:
+def key_ranges(path: Path, key: Sequence[str]) -> list[tuple[Any, Any] | None]:
     """Return smallest and largest value of each key column by the footer, None where it doesn't say."""
     footer = pq.read_metadata(path)
     position = {footer.schema.column(i).path: i for i in range(footer.num_columns)}

@@ -55,7 +55,11 @@ def _counts(parts: Sequence[pa.Table | Part]) -> dict[str, float]:
     """Mean number of members of the sessions that have any, and the number of tickers that ever are members."""
     rows, days, tickers = 0, set(), set()
     for part in parts:
-        keys = part if isinstance(part, pa.Table) else pq.read_table(part.path, columns=["ticker", "date"], read_dictionary=["ticker"])
+        keys = (
+            part
+            if isinstance(part, pa.Table)
+            else pq.read_table(part.path, columns=["ticker", "date"], read_dictionary=["ticker"])
+        )
         rows += len(keys)
         tickers.update(pc.unique(keys["ticker"]).to_pylist())
         days.update(pc.unique(keys["date"]).to_pylist())
