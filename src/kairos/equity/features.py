@@ -20,7 +20,7 @@ from kairos.equity.changes import BEGINNING, Since
 from kairos.equity.context import PRICES, Context, Excerpt, Panels
 from kairos.equity.declare import Array, Coded, DateTable, FeatureTable, PanelTable, Params, Scope
 from kairos.equity.frame import Inputs, Ints, numbers
-from kairos.equity.rows import Plan
+from kairos.equity.rows import Plan, Rows
 from kairos.equity.staleness import ALL, Staleness
 from kairos.errors import WorkError
 from kairos.panel import pick
@@ -87,7 +87,7 @@ class Renewed:
         if plan.made and plan.first < len(self.context.sessions):
             self._compute(values, self._excerpt(), plan.first)
         if past := plan.past:
-            self._compute(values, Excerpt(0, plan.newcomers, min(past)), 0, past)
+            self._compute(values, self._past(), 0, past)
         return self._write(values)
 
     def _write(self, values: dict[int, Values]) -> Iterator[pa.Table | Part]:
@@ -111,10 +111,7 @@ class Renewed:
         for name, kind in self.kinds.items():
             known = None if held is None else _values(held[name])
             for rows in self.plan.made:
-                column = _empty(rows.keys.num_rows, kind)
-                if known is not None:
-                    column[rows.held] = known[rows.old]
-                found[rows.number][name] = column
+                found[rows.number][name] = _taken(known, rows, kind)
         return found
 
     def _excerpt(self) -> Excerpt:
@@ -122,6 +119,12 @@ class Renewed:
         history = self.declaration.resumed or self.declaration.history
         need = history(self.params, self.context.settings.equity.listing.max_gap)
         return Excerpt(_start(self.first, need))
+
+    def _past(self) -> Excerpt:
+        """The tickers with a new past, from the history of their first price on."""
+        need = self.declaration.history(self.params, self.context.settings.equity.listing.max_gap)
+        first = int(np.searchsorted(self.context.sessions, self.plan.earliest))
+        return Excerpt(_start(first, need), self.plan.newcomers, min(self.plan.past))
 
     def _known(self, panels: Panels, column: str) -> Array:
         """What the old table held before the first stale session."""
@@ -150,11 +153,15 @@ class Renewed:
         _fill(self.declaration, self.params, inputs, wanted, values, self.context.settings.run.threads)
 
 
-def _empty(rows: int, kind: pa.DataType) -> np.ndarray[Any, Any]:
-    """A column without a value."""
-    if pa.types.is_string(kind):
-        return np.full(rows, None, dtype=object)
-    return np.full(rows, np.nan, np.float64 if kind == pa.float64() else np.float32)
+def _taken(known: np.ndarray[Any, Any] | None, rows: Rows, kind: pa.DataType) -> np.ndarray[Any, Any]:
+    """A column of the rows with the known values, missing elsewhere."""
+    text = pa.types.is_string(kind)
+    form = np.dtype(object if text else np.float64 if kind == pa.float64() else np.float32)
+    if known is None or not len(known):
+        return np.full(rows.keys.num_rows, None if text else np.nan, form)
+    column = known[rows.old].astype(form, copy=False)
+    column[rows.new] = None if text else np.nan
+    return column
 
 
 def _values(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:

@@ -32,18 +32,18 @@ class Rows:
         Of the part.
     keys : table
         Ticker and date of each row, in the form that is written.
-    held : (H,) int
-        Rows whose values the old table's pool holds, ascending.
-    old : (H,) int
-        Their rows in the pool.
+    old : (K,) int
+        Row of the old table's pool that holds the values; any where none does.
+    new : (M,) int
+        Rows without old values, ascending.
     past : (P,) int
         Rows before the first stale session without old values, ascending.
     """
 
     number: int
     keys: pa.Table
-    held: Ints
     old: Ints
+    new: Ints
     past: Ints
 
 
@@ -87,9 +87,13 @@ class Plan:
     @property
     def newcomers(self) -> frozenset[str]:
         """Tickers with a new past."""
-        return frozenset(
-            name for rows in self.made for name in rows.keys["ticker"].take(rows.past).unique().to_pylist()
-        )
+        taken = (rows.keys["ticker"].take(rows.past) for rows in self.made)
+        return frozenset(name for names in taken for name in names.unique().to_pylist())
+
+    @property
+    def earliest(self) -> np.datetime64:
+        """First date of a new past; these tickers have no price before it."""
+        return min(dates(rows.keys["date"].take(rows.past)).min() for rows in self.made if len(rows.past))
 
 
 def _whole(context: Context) -> Plan:
@@ -116,8 +120,7 @@ def _partial(context: Context, before: Table, seals: tuple[str, ...], first: int
         if i not in kept:
             keys = context.written_keys(i)
             old, early = _old(keys, keyed), dates(keys["date"]) < np.datetime64(since)
-            there = np.flatnonzero(old >= 0)
-            made.append(Rows(i, keys, there, old[there], np.flatnonzero(early & (old < 0))))
+            made.append(Rows(i, keys, old, np.flatnonzero(old < 0), np.flatnonzero(early & (old < 0))))
             older += int(early.sum())
     if sum(len(rows.past) for rows in made) > MANY * max(older, 1):
         return None
