@@ -186,5 +186,6 @@ TABLE = BaseTable(
     inputs=(*(f"sep_base.{name}" for name in NAMES[2:]), "universe", "sessions.session", "listings.first"),
     columns=lambda _: (*VALUES, MEMBER),
     key=("ticker", "date"),
+    counts="member",
     make=make,
 )
