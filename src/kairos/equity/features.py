@@ -84,10 +84,10 @@ class Renewed:
     def parts(self) -> Iterator[pa.Table | Part]:
         """The parts in order; what is computed is computed at once, what is written is made one by one."""
         values, plan = self._room(), self.plan
+        if past := plan.past:  # first, for recursions go on from it
+            self._compute(values, self._past(), 0, past)
         if plan.made and plan.first < len(self.context.sessions):
             self._compute(values, self._excerpt(), plan.first)
-        if past := plan.past:
-            self._compute(values, self._past(), 0, past)
         return self._write(values)
 
     def _write(self, values: dict[int, Values]) -> Iterator[pa.Table | Part]:
@@ -126,9 +126,14 @@ class Renewed:
         first = int(np.searchsorted(self.context.sessions, self.plan.earliest))
         return Excerpt(_start(first, need), self.plan.newcomers, min(self.plan.past))
 
-    def _known(self, panels: Panels, column: str) -> Array:
-        """What the old table held before the first stale session."""
+    def _known(self, panels: Panels, values: dict[int, Values], column: str) -> Array:
+        """What is known before the first stale session: of the old table, and of a new past."""
         held = panels.by_key(self.context.table(self.declaration.name), column)
+        for number, past in self.plan.past.items():
+            part = panels.frame.parts[number]
+            rows = np.arange(part.keys.num_rows) if part.rows is None else part.rows
+            new = np.isin(rows, past)
+            held.T.reshape(-1)[part.cell[new]] = values[number][column][rows[new]]
         held[self.first - panels.frame.start :] = np.nan
         return held
 
@@ -139,7 +144,7 @@ class Renewed:
         panels = self.context.panels(PRICES, excerpt)
         inputs, frame = panels.inputs((*self.declaration.inputs, *self.declaration.optional)), panels.frame
         if first and self.declaration.resumed:
-            inputs = replace(inputs, known=cache(lambda column: self._known(panels, column)))
+            inputs = replace(inputs, known=cache(lambda column: self._known(panels, values, column)))
         wanted = {}
         for number in values:
             part = frame.parts[number]
