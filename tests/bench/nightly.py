@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from kairos.equity.matrix_export import export_matrix
 from peers import EVERYONE, TECHNICAL, cpu
 
 from kairos.equity.build import build
 from kairos.equity.ingest import ingest
+from kairos.equity.matrix_export import export_matrix
 from kairos.equity.update import update
 from kairos.settings import load
 
