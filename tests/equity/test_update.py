@@ -298,6 +298,28 @@ def test_a_change_is_dated_by_the_earlier_end_and_a_new_row_by_its_beginning():
     )
 
 
+def test_a_ticker_that_enters_counts_from_its_first_membership_on(tmp_path):
+    days = [dt.date(2024, 1, 2 + i) for i in range(4)]
+
+    def state(*rows):
+        columns = zip(*sorted(rows), strict=True)
+        return pa.table(dict(zip(("ticker", "date", "x", "member"), columns, strict=True)))
+
+    def put(name, table):
+        with store.publish() as tx:
+            return tx.put(name, [table], key=("ticker", "date"))
+
+    store = Store(tmp_path / "kairos.duckdb")
+    old = [("A", day, 1.0, True) for day in days]
+    enters = [("B", day, 2.0, day >= days[2]) for day in days]
+    before, after = put("before", state(*old)), put("after", state(*old, *enters))
+    both, dated = dict.fromkeys(("x", "member"), days[2]), ("date", "date")
+    assert between(before, after, dated, "member") == between(after, before, dated, "member") == both
+    assert between(before, after, dated) == dict.fromkeys(both, days[0])
+    filled = put("filled", state(*old, *enters, ("A", dt.date(2024, 1, 1), 1.0, False)))
+    assert set(between(after, filled, dated, "member").values()) == {dt.date(2024, 1, 1)}
+
+
 def test_the_log_tells_what_a_reader_missed(tmp_path):
     store = Store(tmp_path / "k.duckdb")
     seen, meta = [], {}

@@ -5,6 +5,7 @@ import doctest
 import hashlib
 import itertools
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,13 +17,20 @@ from store_helpers import KEY, year_part, years
 import kairos.store
 from kairos.errors import InputError, WorkError
 from kairos.store import Store
-from kairos.store.parts import _check_order
+from kairos.store.parts import PLAIN_TYPES, _check_order
 
 
 def put(store, parts, key=KEY, name="t", **options):
     with store.publish() as tx:
         tx.put(name, parts, key=key, **options)
     return store.snapshot().table(name)
+
+
+@pytest.mark.parametrize("kind", [*PLAIN_TYPES, pa.decimal128(9, 2), pa.timestamp("us")], ids=str)
+def test_types_are_called_as_duckdb_calls_them(kind, store):
+    table = put(store, [pa.table({"ticker": ["A"], "x": pa.nulls(1, kind)})], key=("ticker",))
+    read = duckdb.sql(f"DESCRIBE FROM '{table.parts[0].path}'").fetchall()
+    assert table.columns == tuple((name, said) for name, said, *_ in read)
 
 
 def test_rows_come_back_as_written(store):

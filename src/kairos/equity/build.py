@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from kairos.equity import registry
-from kairos.equity.changes import BEGINNING, between, log
+from kairos.equity.changes import BEGINNING, Since, between, log
 from kairos.equity.context import PRICES, RAW, Context, open_store
 from kairos.equity.declare import (
     AssembledTable,
@@ -307,12 +307,13 @@ def _work(
         return lambda more: put(rows, key=("ticker", "date"), meta={**more, **meta}, unique=True)
     if isinstance(declaration, DateTable):
         table = date_rows(context, declaration, params, stale)
-        return _logged(tx, put, before, [table], ("date",), ("date", "date"), {})
+        return _logged(tx, put, before, [table], ("date",), {}, partial(between, dated=("date", "date")))
     if isinstance(declaration, BaseTable):
         kept = None if stale.columns else before
         parts = list(declaration.make(context, params, Renewal(kept, stale.since if kept else BEGINNING)))
         meta = {**declaration.meta(params), **context.remembered.pop(declaration.name, {})}
-        return _logged(tx, put, before, parts, declaration.key, declaration.dated, meta)
+        compared = partial(between, dated=declaration.dated, counts=declaration.counts)
+        return _logged(tx, put, before, parts, declaration.key, meta, compared)
     if isinstance(declaration, AssembledTable):
         query, about = declaration.query(context, params)
         space = context.namespace
@@ -328,14 +329,14 @@ def _logged(
     before: Table | None,
     parts: Sequence[pa.Table | Part],
     key: tuple[str, ...],
-    dated: tuple[str, str] | None,
     meta: Mapping[str, Any],
+    compared: Callable[[Table, Table], Since],
 ) -> Callable[[Mapping[str, Any]], Table]:
     """Write a table, find out from which date on it differs from what it was, and remember that."""
 
     def write(more: Mapping[str, Any]) -> Table:
         table = put(parts, key=key, meta={**more, **meta}, unique=True)
-        changes = log(before, between(before, table, dated)) if before else []
+        changes = log(before, compared(before, table)) if before else []
         return tx.name(table.name, replace(table, meta={**table.meta, "changes": changes}), table.namespace)
 
     return write

@@ -58,7 +58,7 @@ def first_change(now: Table, seen: str | None, columns: Iterable[str] | None = N
     return min(days, default=None)
 
 
-def between(before: Table, after: Table, dated: tuple[str, str] | None) -> Since:
+def between(before: Table, after: Table, dated: tuple[str, str] | None, counts: str = "") -> Since:
     """Compare two states of a table by their parts: those that differ, row by row where they are few.
 
     Parameters
@@ -68,6 +68,8 @@ def between(before: Table, after: Table, dated: tuple[str, str] | None) -> Since
     dated : two names
         Columns that date a change: in a row that stays (of two dates the earlier), and in one that comes or
         goes. None: any difference counts from the beginning.
+    counts : name
+        Of a ticker that comes or goes with all of its rows only those count for which this column is true.
     """
     names = [name for name in after.names if name not in after.key]
     if dated is None or before.columns != after.columns:
@@ -79,7 +81,20 @@ def between(before: Table, after: Table, dated: tuple[str, str] | None) -> Since
         return dict.fromkeys(names, first)
     if not old and not new:
         return {}
-    return differences(_rows(old or new[:1], bool(old)), _rows(new or old[:1], bool(new)), after.key, dated)
+    was, now = _rows(old or new[:1], bool(old)), _rows(new or old[:1], bool(new))
+    if counts:
+        was, now = _counting(was, after, now, counts), _counting(now, before, was, counts)
+    return differences(was, now, after.key, dated)
+
+
+def _counting(rows: pa.Table, other: Table, differing: pa.Table, counts: str) -> pa.Table:
+    """Rows that count: true ones, and those of tickers that the other state has, in any part."""
+    lone = pc.invert(pc.is_in(rows["ticker"], value_set=differing["ticker"].unique()))
+    if not pc.any(lone).as_py():
+        return rows
+    parts = (pq.read_table(part.path, columns=["ticker"], read_dictionary=["ticker"]) for part in other.parts)
+    held = pa.chunked_array([part["ticker"].unique().cast(pa.string()) for part in parts])
+    return rows.filter(pc.or_(rows[counts], pc.is_in(rows["ticker"], value_set=held.unique())))
 
 
 def _rows(parts: list[Part], filled: bool) -> pa.Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -96,7 +97,7 @@ class Context:
     facts : dict
         What the making of a base table found out, by table; stored with it.
     shared : dict
-        What is made once and used by several strategies.
+        What is made once and used by several tables or strategies.
     remembered : dict
         What the making of a base table wants stored with it, by table.
     """
@@ -154,10 +155,14 @@ class Context:
             con.execute(f"CREATE TEMP VIEW {quote(table.name)} AS {rows}{where}")
         return con
 
-    def parts(self, name: str, columns: Iterable[str]) -> Iterator[pa.Table]:
-        """The stored parts of a table one by one, rows in stored order, cut at `as_of`."""
+    def parts(self, name: str, columns: Iterable[str], since: dt.date = dt.date.min) -> Iterator[pa.Table]:
+        """The stored parts of a table one by one, rows in stored order, cut at `as_of`.
+
+        Parts that end before `since` are left out, as long as one is left.
+        """
         table, columns = self.table(name), list(columns)
-        for part in table.parts:
+        late = [part for part in table.parts if part.hi is None or part.hi >= since]
+        for part in late or table.parts[-1:]:
             yield self.part(table, part, columns)
 
     def part(
@@ -176,9 +181,9 @@ class Context:
             rows = rows.filter(pc.less_equal(rows[cut], pa.scalar(self.as_of.item())))
         return rows.select(columns)
 
-    def read(self, name: str, columns: Iterable[str]) -> pa.Table:
-        """The named columns of a table, rows in stored order, cut at `as_of`."""
-        return pa.concat_tables(self.parts(name, columns)).unify_dictionaries()
+    def read(self, name: str, columns: Iterable[str], since: dt.date = dt.date.min) -> pa.Table:
+        """The named columns of a table, rows in stored order; parts and cut as :meth:`parts` has them."""
+        return pa.concat_tables(self.parts(name, columns, since)).unify_dictionaries()
 
     def written_keys(self, number: int) -> pa.Table:
         """Ticker and date of the rows of one part of the price base, in the form that all tables share."""
@@ -340,7 +345,8 @@ class Panels:
             return self._series(table, column)
         if "acts" in table.meta:
             order, rows = self._rows_in_force(table)
-            return take(numbers(self.context.read(table.name, [column])[column])[order], rows)
+            values = self.context.read(table.name, [column], self._acting(table))[column]
+            return take(numbers(values)[order], rows)
         if table.name == "tickers":
             return self._attribute(column)
         panel = self.frame.empty()
@@ -365,12 +371,20 @@ class Panels:
             known = dict(con.sql(f"SELECT ticker, {quote(column)} FROM ({ONE_ROW})").fetchall())
         return np.array([known.get(ticker) for ticker in self.frame.tickers.tolist()], dtype=object)
 
+    def _acting(self, table: Table) -> dt.date:
+        """The day before which no row can be in force on the grid: what it tells is older than its date."""
+        age = dt.timedelta(days=int(table.meta["acts"]["max_age"]))
+        first: dt.date = self.frame.sessions[0].item()
+        return first - age if self.frame.start else dt.date.min
+
     def _rows_in_force(self, table: Table) -> tuple[Ints, Rows]:
         """Order of the table's rows by ticker and date; (T, N) place in it of the row in force, or -1."""
         if table.name not in self._in_force:
             rules = table.meta["acts"]
             rows = self.context.read(
-                table.name, ["ticker", "date", rules["dated"], "first_listing", "last_listing"]
+                table.name,
+                ["ticker", "date", rules["dated"], "first_listing", "last_listing"],
+                self._acting(table),
             )
             names, code = encode(rows["ticker"])
             frame, ranks = self.frame, np.argsort(np.argsort(names))

@@ -232,6 +232,9 @@ class BaseTable(Declaration):
     make: Callable[[Context, Any, Renewal], Iterable[pa.Table | Part]]
     dated: tuple[str, str] | None = ("date", "date")
     """Columns that date a change: in a row that stays, and a row that comes or goes; None without a date."""
+    counts: str = ""
+    """Column of truths: of a ticker that comes or goes with all of its rows only the true ones are a change.
+    Readers compute the others because they have none yet."""
     meta: Callable[[Any], Mapping[str, Any]] = lambda _: {}
 
     @property

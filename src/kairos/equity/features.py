@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ import pyarrow as pa
 from kairos.equity.changes import BEGINNING, Since
 from kairos.equity.context import PRICES, Context, Excerpt, Panels
 from kairos.equity.declare import Array, Coded, DateTable, FeatureTable, PanelTable, Params, Scope
-from kairos.equity.frame import Inputs, Ints, dates, encode, numbers
+from kairos.equity.frame import Inputs, Ints, numbers
+from kairos.equity.rows import Plan, Rows
 from kairos.equity.staleness import ALL, Staleness
 from kairos.errors import WorkError
 from kairos.panel import pick
@@ -37,11 +38,8 @@ BLOCK = 64
 STRETCH = 128
 """Sessions of a cross-sectional table that are computed together, or twice its history."""
 
-STEPS = (126, 378)
+STEPS = (0, 30, 126, 273, 504)
 """Histories, in sessions, for which tables share their panels."""
-
-MANY = 0.25
-"""Share of rows with a new past from which on the whole table is computed."""
 
 Values = dict[str, np.ndarray[Any, Any]]
 
@@ -59,99 +57,19 @@ class Wanted:
         return chosen if self.at is None else self.at[chosen]
 
 
-@dataclass
-class Rows:
-    """One part to be made: its keys, and what is known of its values.
-
-    Attributes
-    ----------
-    number : int
-        Of the part.
-    keys : table
-        Ticker and date of each row, in the form that is written.
-    day : (K,)
-        Dates of the rows.
-    old : (K,) int
-        Row of the old table's pool that holds the values, -1 where none does.
-    """
-
-    number: int
-    keys: pa.Table
-    day: np.ndarray[Any, np.dtype[np.datetime64]]
-    old: Ints
-
-
 class Renewed:
     """The parts of a feature table after a change: which are kept, and which rows are computed."""
 
     def __init__(self, context: Context, declaration: FeatureTable, params: Params, stale: Staleness) -> None:
         self.context, self.declaration, self.params = context, declaration, params
-        self.base = context.table(PRICES)
         self.kinds = {c.name: ARROW_TYPES[c.dtype] for c in declaration.columns(params)}
-        self.first = _first_row(context, declaration, params, stale)
-        self.kept: dict[int, Part] = {}
-        self.pool: pa.Table | None = None
-        if self.first:
-            self._plan()
-        before = context.table(declaration.name).meta.get("empty", []) if self.first else self.kinds
-        self.empty = [name for name in self.kinds if name in before]
+        before = context.find(declaration.name)
+        self.plan = Plan.of(context, before, _first_row(context, declaration, params, stale))
+        self.first = self.plan.first
+        self.before = before if self.first else None
+        empty = self.before.meta.get("empty", []) if self.before else self.kinds
+        self.empty = [name for name in self.kinds if name in empty]
         """Columns without any value; complete when the parts are written."""
-
-    def _plan(self) -> None:
-        """Find the parts that stay, and the old rows that the others take values from."""
-        before, day = self.context.table(self.declaration.name), self.since
-        known = dict(zip(before.meta.get("keys", []), before.parts, strict=False))
-        for i, (seal, part) in enumerate(zip(self.base.meta["keys"], self.base.parts, strict=True)):
-            if seal in known and part.hi is not None and part.hi < day:
-                self.kept[i] = known[seal]
-        names = ["ticker", "date", *self.kinds]
-        kept = set(self.kept.values())
-        pool = [self.context.part(before, part, names) for part in before.parts if part not in kept]
-        self.pool = pa.concat_tables(pool).unify_dictionaries() if pool else None
-        older = sum(int((rows.day < np.datetime64(day)).sum()) for rows in self.made)
-        if sum(len(rows.day) for rows in self.past) > MANY * max(older, 1):
-            self.first, self.kept, self.pool = 0, {}, None
-            del self.made
-
-    @property
-    def since(self) -> dt.date:
-        """First date that is computed for every ticker."""
-        return (
-            self.context.sessions[self.first].item()
-            if self.first < len(self.context.sessions)
-            else dt.date.max
-        )
-
-    @cached_property
-    def made(self) -> list[Rows]:
-        """The parts that are written."""
-        found = []
-        for i in range(len(self.base.parts)):
-            if i not in self.kept:
-                keys = self.context.written_keys(i)
-                day = dates(keys["date"])
-                found.append(Rows(i, keys, day, self._old(keys, day)))
-        return found
-
-    def _old(self, keys: pa.Table, day: np.ndarray[Any, Any]) -> Ints:
-        if self.pool is None:
-            return np.full(len(day), -1)
-        (names, code), (old, old_code) = encode(keys["ticker"]), encode(self.pool["ticker"])
-        every = np.unique(np.concatenate([names, old]))
-        at = np.searchsorted(every, names)[code] * np.int64(2**24) + day.astype(np.int64)
-        was = np.searchsorted(every, old)[old_code] * np.int64(2**24) + dates(self.pool["date"]).astype(
-            np.int64
-        )
-        order = np.argsort(was, kind="stable")
-        place = np.minimum(np.searchsorted(was[order], at), len(was) - 1)
-        return np.where(was[order][place] == at, order[place], -1)
-
-    @property
-    def past(self) -> list[Rows]:
-        """Of each made part the rows of the past that the old table had not."""
-        day = np.datetime64(self.since)
-        lone = [(rows, np.flatnonzero((rows.old < 0) & (rows.day < day))) for rows in self.made]
-        return [Rows(r.number, r.keys.take(at), r.day[at], at) for r, at in lone if len(at)]
 
     def changes(self, stale: Staleness) -> Since:
         """From which date on each column differs from the old table."""
@@ -165,20 +83,18 @@ class Renewed:
 
     def parts(self) -> Iterator[pa.Table | Part]:
         """The parts in order; what is computed is computed at once, what is written is made one by one."""
-        values = {rows.number: self._room(rows) for rows in self.made}
-        if self.made and self.first < len(self.context.sessions):
-            self._compute(values, self._excerpt(), self.first)
-        if self.first and (past := self.past):
-            tickers = frozenset(t for rows in past for t in rows.keys["ticker"].unique().to_pylist())
-            part = min(rows.number for rows in past)
-            self._compute(values, Excerpt(0, tickers, part), 0, {r.number: r.old for r in past})
+        values, plan = self._room(), self.plan
+        if past := plan.past:  # first, for recursions go on from it
+            self._compute(values, self._past(), 0, past)
+        if plan.made and plan.first < len(self.context.sessions):
+            self._compute(values, self._excerpt(), plan.first)
         return self._write(values)
 
     def _write(self, values: dict[int, Values]) -> Iterator[pa.Table | Part]:
-        made = {rows.number: rows.keys for rows in self.made}
-        for i in range(len(self.base.parts)):
-            if i in self.kept:
-                yield self.kept[i]
+        made = {rows.number: rows.keys for rows in self.plan.made}
+        for i in sorted({*made, *self.plan.kept}):
+            if self.before and i in self.plan.kept:
+                yield self.before.parts[self.plan.kept[i]]
             else:
                 columns = {name: _column(values[i].pop(name), kind) for name, kind in self.kinds.items()}
                 for name, column in columns.items():
@@ -186,20 +102,16 @@ class Renewed:
                         self.empty.remove(name)
                 yield pa.table({"ticker": made[i]["ticker"], "date": made[i]["date"], **columns})
 
-    def _room(self, rows: Rows) -> Values:
-        """Columns of a part, with what the old table knew of them."""
-        found: Values = {}
+    def _room(self) -> dict[int, Values]:
+        """Columns of the parts to be made, with what the old table knew of them."""
+        names, before = list(self.kinds), self.before
+        pool = [self.context.part(before, before.parts[at], names) for at in self.plan.pool] if before else []
+        held = pa.concat_tables(pool) if pool else None
+        found: dict[int, Values] = {rows.number: {} for rows in self.plan.made}
         for name, kind in self.kinds.items():
-            if pa.types.is_string(kind):
-                column: np.ndarray[Any, Any] = np.full(len(rows.day), None, dtype=object)
-            else:
-                column = np.full(len(rows.day), np.nan, np.float64 if kind == pa.float64() else np.float32)
-            if self.pool is not None:
-                held = self.pool[name]
-                text = pa.types.is_string(kind)
-                known = np.array(held.to_pylist(), dtype=object) if text else numbers(held)
-                column[rows.old >= 0] = known[rows.old[rows.old >= 0]]
-            found[name] = column
+            known = None if held is None else _values(held[name])
+            for rows in self.plan.made:
+                found[rows.number][name] = _taken(known, rows, kind)
         return found
 
     def _excerpt(self) -> Excerpt:
@@ -208,9 +120,20 @@ class Renewed:
         need = history(self.params, self.context.settings.equity.listing.max_gap)
         return Excerpt(_start(self.first, need))
 
-    def _known(self, panels: Panels, column: str) -> Array:
-        """What the old table held before the first stale session."""
+    def _past(self) -> Excerpt:
+        """The tickers with a new past, from the history of their first price on."""
+        need = self.declaration.history(self.params, self.context.settings.equity.listing.max_gap)
+        first = int(np.searchsorted(self.context.sessions, self.plan.earliest))
+        return Excerpt(_start(first, need), self.plan.newcomers, min(self.plan.past))
+
+    def _known(self, panels: Panels, values: dict[int, Values], column: str) -> Array:
+        """What is known before the first stale session: of the old table, and of a new past."""
         held = panels.by_key(self.context.table(self.declaration.name), column)
+        for number, past in self.plan.past.items():
+            part = panels.frame.parts[number]
+            rows = np.arange(part.keys.num_rows) if part.rows is None else part.rows
+            new = np.isin(rows, past)
+            held.T.reshape(-1)[part.cell[new]] = values[number][column][rows[new]]
         held[self.first - panels.frame.start :] = np.nan
         return held
 
@@ -221,7 +144,7 @@ class Renewed:
         panels = self.context.panels(PRICES, excerpt)
         inputs, frame = panels.inputs((*self.declaration.inputs, *self.declaration.optional)), panels.frame
         if first and self.declaration.resumed:
-            inputs = replace(inputs, known=cache(lambda column: self._known(panels, column)))
+            inputs = replace(inputs, known=cache(lambda column: self._known(panels, values, column)))
         wanted = {}
         for number in values:
             part = frame.parts[number]
@@ -233,6 +156,24 @@ class Renewed:
             keep = late if only is None else np.isin(rows, only.get(number, []))
             wanted[number] = Wanted(part.cell[keep], rows[keep])
         _fill(self.declaration, self.params, inputs, wanted, values, self.context.settings.run.threads)
+
+
+def _taken(known: np.ndarray[Any, Any] | None, rows: Rows, kind: pa.DataType) -> np.ndarray[Any, Any]:
+    """A column of the rows with the known values, missing elsewhere."""
+    text = pa.types.is_string(kind)
+    form = np.dtype(object if text else np.float64 if kind == pa.float64() else np.float32)
+    if known is None or not len(known):
+        return np.full(rows.keys.num_rows, None if text else np.nan, form)
+    column = known[rows.old].astype(form, copy=False)
+    column[rows.new] = None if text else np.nan
+    return column
+
+
+def _values(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
+    """A column as numbers in their precision, or texts with None for NULL."""
+    if pa.types.is_string(column.type):
+        return np.array(column.to_pylist(), dtype=object)
+    return column.to_numpy() if pa.types.is_floating(column.type) else numbers(column)
 
 
 def _start(first: int, need: int) -> int:

@@ -88,6 +88,7 @@ class Store:
         self.keep_snapshots = keep_snapshots
         self.compact_parts = compact_parts
         self.engine = Engine(memory_limit, threads, self.layout.folder)
+        self._read: tuple[tuple[int, int, int], Manifest] | None = None
 
     def __repr__(self) -> str:
         return f"Store({str(self.layout.db)!r})"
@@ -110,7 +111,7 @@ class Store:
         InputError
             If there is no catalog, it isn't one of Kairos, or the snapshot isn't kept.
         """
-        now = catalog.read(self.layout)
+        now = self._published()
         if snapshot is None or snapshot == now.id:
             return Snapshot(now, self.engine)
         return Snapshot(history.load(self.layout, snapshot), self.engine)
@@ -148,7 +149,7 @@ class Store:
                 universe = tx.put("universe", parts, key=("ticker", "date"))
                 tx.drop("universe_old")
         """
-        base = catalog.read(self.layout) if self.exists else Manifest.empty()
+        base = self._published() if self.exists else Manifest.empty()
         if not wait:
             catalog.check_free(self.layout)
         transaction = Transaction(Snapshot(base, self.engine), self.layout, self.engine, self.compact_parts)
@@ -244,6 +245,17 @@ class Store:
             If the file can't be written.
         """
         export(self.snapshot(snapshot), path, self.engine, force=force)
+
+    def _published(self) -> Manifest:
+        """Return the published manifest. It is read once from a file, for a swap puts another one there."""
+        try:
+            state = self.db.stat()
+        except FileNotFoundError:
+            return catalog.read(self.layout)  # says so
+        file = (state.st_ino, state.st_mtime_ns, state.st_size)
+        if self._read is None or self._read[0] != file:
+            self._read = (file, catalog.read(self.layout))
+        return self._read[1]
 
     def _manifests(self) -> list[Manifest]:
         now = catalog.read(self.layout)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from kairos.equity import changes
 from kairos.equity.ingest import rejects
 from kairos.equity.ingest.facts import facts_of
-from kairos.equity.ingest.merge import Merged, merge, parts, since
+from kairos.equity.ingest.merge import Merged, extent, merge, parts, since
 from kairos.equity.ingest.report import IngestReport, TableReport
 from kairos.equity.ingest.sources import find, scan
 from kairos.equity.ingest.stage import Repeats, Staged, settle_repeats, stage
 from kairos.errors import InputError, WorkError
 from kairos.settings import load
-from kairos.store import Store, ledger, sql
+from kairos.store import Store, ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,7 +183,7 @@ def _put(
         result = tx.put(name, parts(con, merged), key=table.key, meta=meta)
         if name != table.name:
             tx.name(table.name, result)
-    first, last = _range(con, merged)
+    first, last = extent(con, merged)
     return TableReport(
         table=table.name,
         source=staged.source.label,
@@ -201,14 +201,6 @@ def _put(
         first=first,
         last=last,
     )
-
-
-def _range(con: duckdb.DuckDBPyConnection, merged: Merged) -> tuple[dt.date | None, dt.date | None]:
-    if merged.table.dated is None:
-        return None, None
-    date = sql.quote(merged.table.dated)
-    first, last = con.execute(f"SELECT min({date}), max({date}) FROM {merged.view}").fetchall()[0]
-    return first, last
 
 
 def _check_unmoved(base: Snapshot, store: Store, reports: Sequence[TableReport]) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from kairos.equity.changes import BEGINNING
 from kairos.equity.ingest.stage import UPDATED
 from kairos.equity.vendor import Kind
+from kairos.errors import WorkError
 from kairos.store import sql
+from kairos.store.parts import key_ranges
 from kairos.store.periods import spans
 
 if TYPE_CHECKING:
@@ -197,11 +199,11 @@ def parts(con: duckdb.DuckDBPyConnection, merged: Merged) -> Iterator[pa.Table |
         yield con.sql(f"SELECT {listed} FROM {merged.view} ORDER BY {key}").to_arrow_table()
         return
     date = sql.quote(merged.table.dated)
-    first, last = con.execute(f"SELECT min({date}), max({date}) FROM {merged.view}").fetchall()[0]
-    stored = _spans(con, merged.stored, date) if merged.stored else {}
+    stored = _spans(merged.stored, merged.table.dated) if merged.stored else {}
+    first, last = extent(con, merged)
     same_columns = merged.stored is not None and dict(merged.stored.columns) == dict(merged.columns)
     changed = con.execute(f"SELECT DISTINCT {date} FROM {merged.winners}").fetchall()
-    for start, end in spans(first, last) if first else []:
+    for start, end in spans(first, last) if first and last else []:
         touched = any(start <= day <= end for (day,) in changed)
         here = [part for part, (lo, hi) in stored.items() if lo <= end and hi >= start]
         whole = len(here) == 1 and start <= stored[here[0]][0] and stored[here[0]][1] <= end
@@ -214,12 +216,24 @@ def parts(con: duckdb.DuckDBPyConnection, merged: Merged) -> Iterator[pa.Table |
             ).to_arrow_table()
 
 
-def _spans(con: duckdb.DuckDBPyConnection, stored: Table, date: str) -> dict[Part, tuple[dt.date, dt.date]]:
-    """Give the first and the last date of each stored part."""
-    files = ", ".join(sql.literal(str(part.path)) for part in stored.parts)
-    rows = con.execute(
-        f"SELECT filename, min({date}), max({date}) "
-        f"FROM read_parquet([{files}], filename = true, hive_partitioning = false) GROUP BY filename"
-    ).fetchall()
-    ranges = {filename: (first, last) for filename, first, last in rows}
-    return {part: ranges[str(part.path)] for part in stored.parts if str(part.path) in ranges}
+def extent(con: duckdb.DuckDBPyConnection, merged: Merged) -> tuple[dt.date | None, dt.date | None]:
+    """Give the first and the last date: of the stored parts, which keep every key, and of the new rows."""
+    if merged.table.dated is None:
+        return None, None
+    date = sql.quote(merged.table.dated)
+    news = con.execute(f"SELECT min({date}), max({date}) FROM {merged.winners}").fetchall()[0]
+    spans = _spans(merged.stored, merged.table.dated).values() if merged.stored else ()
+    days = [day for span in (news, *spans) for day in span if day is not None]
+    return min(days, default=None), max(days, default=None)
+
+
+def _spans(stored: Table, date: str) -> dict[Part, tuple[dt.date, dt.date]]:
+    """Give the first and the last date of each stored part, which the footers tell of a column of the key."""
+    found = {}
+    for part in stored.parts:
+        if part.rows:
+            span = key_ranges(part.path, [date])[0]
+            if span is None:
+                raise WorkError(f"table {stored.name}: {part.path} doesn't tell its dates; was it replaced?")
+            found[part] = span
+    return found

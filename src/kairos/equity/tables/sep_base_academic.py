@@ -35,10 +35,10 @@ Days = np.ndarray[Any, np.dtype[np.datetime64]]
 
 @dataclass(frozen=True)
 class Members:
-    """Who is a member: first date by ticker, and the keys by part of the universe."""
+    """Who is a member: first date by ticker, and the keys by part of the universe, as they are read."""
 
     first: Mapping[str, Any]
-    parts: tuple[tuple[Part, np.ndarray[Any, Any], np.ndarray[Any, Any], Days], ...]
+    parts: tuple[tuple[Part, pa.Table], ...]
 
     @classmethod
     def of(cls, context: Context) -> Members:
@@ -48,10 +48,11 @@ class Members:
         table = context.table("universe")
         for part in table.parts:
             rows = context.part(table, part, ["ticker", "date"])
-            (names, code), day = encode(rows["ticker"]), dates(rows["date"])
-            parts.append((part, names, code, day))
+            names, code = encode(rows["ticker"])
+            parts.append((part, rows))
             begins = np.flatnonzero(np.append(True, code[1:] != code[:-1]))  # rows are sorted by ticker, date
-            for name, when in zip(names[code[begins]].tolist(), day[begins], strict=True):
+            days = dates(rows["date"].take(begins))
+            for name, when in zip(names[code[begins]].tolist(), days, strict=True):
                 first[name] = min(first.get(name, when), when)
         return cls(first, tuple(parts))
 
@@ -63,9 +64,10 @@ class Members:
             return pa.array(flags)
         rank = np.argsort(np.argsort(names))
         order, key = np.argsort(names), rank[code] * np.int64(2**24) + day.astype(np.int64)
-        for part, listed, listed_code, listed_day in self.parts:
+        for part, members in self.parts:
             if part.hi is None or part.lo is None or part.hi < day.min().item() or part.lo > day.max().item():
                 continue
+            (listed, listed_code), listed_day = encode(members["ticker"]), dates(members["date"])
             at = np.minimum(np.searchsorted(names[order], listed), len(names) - 1)
             known = names[order][at] == listed
             keep = known[listed_code]
@@ -184,5 +186,6 @@ TABLE = BaseTable(
     inputs=(*(f"sep_base.{name}" for name in NAMES[2:]), "universe", "sessions.session", "listings.first"),
     columns=lambda _: (*VALUES, MEMBER),
     key=("ticker", "date"),
+    counts="member",
     make=make,
 )

@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 
 from kairos.equity.context import Context, Excerpt
 from kairos.equity.declare import BaseTable, Column, Params, Renewal
-from kairos.equity.frame import encode
 from kairos.equity.splice import first_session, spliced
 from kairos.equity.universe import PRICES, Membership, configured, sessions_needed
 from kairos.store import Part
@@ -56,10 +55,13 @@ def _counts(parts: Sequence[pa.Table | Part]) -> dict[str, float]:
     """Mean number of members of the sessions that have any, and the number of tickers that ever are members."""
     rows, days, tickers = 0, set(), set()
     for part in parts:
-        keys = part if isinstance(part, pa.Table) else pq.read_table(part.path, columns=["ticker", "date"])
-        names, code = encode(keys["ticker"])
-        rows += len(code)
-        tickers.update(names[np.unique(code)].tolist())
+        keys = (
+            part
+            if isinstance(part, pa.Table)
+            else pq.read_table(part.path, columns=["ticker", "date"], read_dictionary=["ticker"])
+        )
+        rows += len(keys)
+        tickers.update(pc.unique(keys["ticker"]).to_pylist())
         days.update(pc.unique(keys["date"]).to_pylist())
     return {"members_mean": rows / max(len(days), 1), "tickers_ever": len(tickers)}
 
