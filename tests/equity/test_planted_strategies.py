@@ -69,12 +69,16 @@ def test_optimising_beats_the_rule(found: dict[str, list[dict[str, float]]]) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("more", "less"), [("ls_opt", "ls"), ("ls", "risk4"), ("risk4", "risk3"), ("risk3", "risk1")]
+    ("more", "less"), [("ls_opt", "ls"), ("ls", "risk4"), ("risk2", "risk1"), ("risk4", "risk1")]
 )
 def test_net_sharpe_ratios_are_ordered(
     found: dict[str, list[dict[str, float]]], more: str, less: str
 ) -> None:
-    """Neutral before long-only, which has the market's risk; less trading before more; scores before none."""
+    """Neutral before long-only, which has the market's risk; weights by score before equal ones.
+
+    Between `risk3` and `risk4` theory has no answer: what the older book saves in costs it loses in signal (on
+    these markets the mean difference is 0.007, t 0.4).
+    """
     assert better(column(found, more, "sharpe"), column(found, less, "sharpe")) > 1.7
 
 
