@@ -76,8 +76,8 @@ def test_net_sharpe_ratios_are_ordered(
 ) -> None:
     """Neutral before long-only, which has the market's risk; weights by score before equal ones.
 
-    Between `risk3` and `risk4` theory has no answer: what the older book saves in costs it loses in signal (on
-    these markets the mean difference is 0.007, t 0.4).
+    Between `risk3` and `risk4` theory has no answer: what the older book saves in costs it loses in signal
+    (on these markets the mean difference is 0.007, t 0.4).
     """
     assert better(column(found, more, "sharpe"), column(found, less, "sharpe")) > 1.7
 
