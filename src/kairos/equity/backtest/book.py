@@ -264,6 +264,8 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
             first=not len(held.names),
         )
         limits = optimiser.limits(decision)
+        if section.barred is not None:
+            limits = limits.no_new_shorts(np.isin(names, section.names[section.barred]))
         solution = best(optimiser.objective(decision), limits)
         kept = solution.weight != 0.0
         return Book(
