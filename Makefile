@@ -54,7 +54,7 @@ bench: $(VENV)/installed-dev ## speed and memory at scale
 test-slow: $(VENV)/installed-dev ## tests that need minutes
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m slow
 
-soak: $(VENV)/installed-dev ## the ADR desk's intervals and tests against a known truth
+soak: $(VENV)/installed-dev ## intervals and tests of both desks against a known truth
 	$(BIN)/python -m pytest -q -rP -n $(WORKERS) -m soak
 
 test-real: $(VENV)/installed-dev ## tests on real market data (KAIROS_REAL_DATA names the folder)

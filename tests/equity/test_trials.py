@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.signal import lfilter
 
+from kairos.equity.backtest.market import Market
+from kairos.equity.backtest.simulate import Signals, simulate
 from kairos.equity.backtest.trials import Deflation, Trial, daily_returns, deflate, trials_of
+from kairos.equity.frame import Frame
 from kairos.errors import InputError
 from kairos.evaluation.sharpe import (
     deflated_sharpe,
@@ -26,6 +31,7 @@ from kairos.evaluation.sharpe import (
     sharpe_se,
 )
 from kairos.evaluation.significance import lag_rule
+from kairos.settings import Strategy, load
 from kairos.store import Store
 from kairos.store.ledger import Run, new_run, record, runs
 
@@ -226,10 +232,21 @@ def run_table(run: Run) -> str:
 # --- calibration ---
 
 
+@cache
+def blank(i: int) -> Run:
+    return row(i)
+
+
+def with_ratio(i: int, sharpe: float, sessions: int) -> Run:
+    """The row of variant i; hashing its configuration once is enough."""
+    headline = json.loads(blank(i).headline) | {"judged_sharpe": sharpe, "sessions": sessions}
+    return replace(blank(i), headline=json.dumps(headline))
+
+
 def best_of(returns: np.ndarray[Any, Any]) -> Deflation:
     """Deflation of the best of the variants (T, n), all of them in the ledger."""
     ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
-    rows = [row(i, sharpe=float(s), sessions=len(returns)) for i, s in enumerate(ratios)]
+    rows = [with_ratio(i, float(s), len(returns)) for i, s in enumerate(ratios)]
     best = int(np.argmax(ratios))
     return deflate(rows[best], rows, returns[:, best], periods_per_year=252)
 
@@ -246,26 +263,31 @@ def variants(
 
 
 @pytest.mark.parametrize(
-    ("alike", "memory", "n"),
+    ("alike", "memory", "n", "markets"),
     [
-        (0.0, 0.0, 20),
-        (0.5, 0.0, 20),
-        (0.9, 0.0, 20),
-        (0.99, 0.0, 20),
-        (0.99, 0.2, 20),
-        (0.0, 0.0, 2),
-        (0.5, 0.0, 3),
+        (0.0, 0.0, 20, 200),
+        (0.5, 0.0, 20, 200),
+        (0.9, 0.0, 20, 600),
+        (0.99, 0.0, 20, 600),
+        (0.99, 0.2, 20, 600),
+        (0.0, 0.0, 2, 600),
+        (0.5, 0.0, 3, 600),
     ],
 )
-def test_the_best_of_worthless_variants_is_seldom_believed(alike: float, memory: float, n: int) -> None:
-    """200 markets: at 5 %, at most 8 % are believed, however alike the variants are."""
-    found = [best_of(variants(seed, alike=alike, memory=memory, n=n, T=1260)).deflated for seed in range(200)]
-    assert np.mean(np.array(found) > 0.95) <= 0.08
+def test_the_best_of_worthless_variants_is_seldom_believed(
+    alike: float, memory: float, n: int, markets: int
+) -> None:
+    """At 5 %, at most 8 % of searches are believed, however alike their variants are.
+
+    Variants that are all but the same are one strategy, believed in 5 to 6 %: that needs more markets to see.
+    """
+    searched = (variants(seed, alike=alike, memory=memory, n=n, T=1260) for seed in range(markets))
+    assert np.mean([best_of(returns).deflated > 0.95 for returns in searched]) <= 0.08
 
 
 def test_the_published_formula_believes_too_much_where_returns_remember() -> None:
     """Why the error allows for autocorrelation: without it far more than 5 % are believed."""
-    found = [best_of(variants(seed, alike=0.99, memory=0.3, T=1260)) for seed in range(200)]
+    found = [best_of(variants(seed, alike=0.99, memory=0.3, T=1260)) for seed in range(600)]
     assert np.mean([one.published > 0.95 for one in found]) > 0.09
     assert np.mean([one.deflated > 0.95 for one in found]) <= 0.08
 
@@ -345,6 +367,62 @@ def test_worthless_strategies_on_small_panels_in_short(independent: bool) -> Non
 def test_worthless_strategies_on_small_panels(independent: bool) -> None:
     """400 markets without a premium, 20 backtests each."""
     assert believed(400, independent) <= 0.08
+
+
+def engine(seed: int, independent: bool, T: int = 253, N: int = 30) -> np.ndarray[Any, Any]:
+    """Twenty backtests of the engine on a market without a premium; what is judged of each."""
+    asset = market(seed, T, N)
+    sessions = np.arange("2015-01-01", "2018-01-01", dtype="datetime64[D]")
+    sessions = sessions[np.is_busday(sessions)][:T]
+    labels = np.array([f"N{i:02}" for i in range(N)])
+    frame = Frame(sessions, labels, np.ones(N, np.int64), np.zeros(N, np.int64), ())
+    value = 50.0 * np.cumprod(np.maximum(1.0 + asset, 0.3), axis=0)
+    days = np.diff(sessions, prepend=sessions[0]).astype(np.float64)
+    stage = Market(frame, value, np.ones((T, N), np.bool_), np.full(N, T), days)
+    random = np.random.default_rng(seed + 10**6)
+    slow = [lfilter([1.0], [1.0, -0.95], random.normal(size=(T, N)), axis=0) for _ in range(20)]
+    liquidity, everyone = np.full((T, N), 1e9), np.ones((T, N), np.bool_)
+    found = []
+    for i, strategy in enumerate(strategies()):
+        signals = Signals(
+            alpha=slow[i if independent else 0],  # type: ignore[arg-type]
+            members=everyone,  # type: ignore[arg-type]
+            adv=liquidity,  # type: ignore[arg-type]
+            volatility=np.full((T, N), 0.02),  # type: ignore[arg-type]
+            marketcap=None,
+            allowed=np.ones(T, np.bool_),
+        )
+        run = simulate(stage, signals, strategy, 0, T - 1)
+        judged = run.raw.ret if strategy.bottom_n else run.scaled.ret - run.bench.ret
+        found.append(judged[run.first :])
+    return np.column_stack(found)
+
+
+@cache
+def strategies() -> list[Strategy]:
+    """Twenty settings: number of names, interval, long-only against the universe or neutral; no costs."""
+    return [
+        load(
+            overrides=[
+                f"equity.strategies.baseline.{key}={value}"
+                for key, value in {"top_n": top, "bottom_n": top if short else 0}.items()
+            ]
+            + [f"equity.backtest.rebalance_every={every}", "equity.backtest.costs.half_spread=0"]
+            + ["equity.backtest.costs.borrow=0", "equity.backtest.costs.impact=0"]
+        ).equity.strategy("baseline")
+        for top in (3, 4, 6, 8, 10)
+        for every in (5, 10)
+        for short in (False, True)
+    ]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("independent", [True, False])
+def test_worthless_strategies_of_the_engine(independent: bool) -> None:
+    """The engine itself, without costs so that nothing pulls the Sharpe ratios down: 200 markets, 20 runs."""
+    found = [best_of(engine(seed, independent)).deflated > 0.95 for seed in range(200)]
+    print(f"believed: {np.mean(found):.1%}")
+    assert np.mean(found) <= 0.08
 
 
 @pytest.mark.realdata

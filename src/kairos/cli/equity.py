@@ -448,6 +448,67 @@ def backtest(
 
 
 @app.command()
+def sweep(
+    strategy: Annotated[str, typer.Argument(help="An entry of [equity.strategies].")],
+    alpha: Annotated[
+        str, typer.Option("--alpha", metavar="COLUMN", help="The signal: a column, or table.column.")
+    ],
+    over: Annotated[
+        list[str], typer.Option("--over", metavar="KEY=V1,V2", help="Values of a key of the strategy.")
+    ],
+    db: DbOption = None,
+    lower_is_better: LowerOption = False,
+    trials: Annotated[
+        int, typer.Option("--trials", help="Trials made elsewhere, on top of those in the ledger.")
+    ] = 0,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes.")] = None,
+    namespace: NamespaceOption = "main",
+    snapshot: SnapshotOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    wait: WaitOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Run all combinations of some values of a strategy's keys; each counts as a trial in the ledger.
+
+    Example: kairos equity sweep risk4 --alpha alpha_composite_v8 --over turnover=0.1,0.2,0.4 --over top_n=50,75
+    """
+    from kairos.equity.backtest.sweep import sweep as run
+    from kairos.equity.backtest.sweep import variants_of
+
+    variants = variants_of(strategy, over)
+    entries = [f"equity.strategies.{name}={entry}" for name, entry in variants.items()]
+    several = [f"run.workers={workers}"] if workers is not None else []
+    settings = settings_of(config, [*entries, *(overrides or ()), *several], db, list(variants))
+    with console.progress("Simulating", len(variants)) as advance:
+        found = run(
+            Path(settings.data.db),
+            list(variants),
+            alpha=alpha,
+            settings=settings,
+            lower_is_better=lower_is_better,
+            trials=trials,
+            namespace=namespace,
+            snapshot=snapshot,
+            wait=wait,
+            progress=lambda *_: advance(1),
+        )
+    if json:
+        console.emit_json([{**variant.headline, "run": variant.run.id} for variant in found.variants])
+        return
+    shown = ("annual_return", "volatility", "sharpe", "sharpe_se", "max_drawdown", "turnover", "cost_drag")
+    changes = {name: entry.split(", ", 1)[1].rstrip("}") for name, entry in variants.items()}
+    console.table(
+        ["", "changed", *shown],
+        [
+            [v.headline["strategy"], changes[v.headline["strategy"]], *(v.headline[key] for key in shown)]
+            for v in found.variants
+        ],
+    )
+    console.say(found.deflation.sentence)
+
+
+@app.command()
 def signals(
     alpha: AlphaOption,
     db: DbOption = None,

@@ -15,7 +15,7 @@ import numpy as np
 
 from kairos.errors import InputError
 from kairos.evaluation.arrays import Codes, complete_series, same_shape
-from kairos.panel import demean, group_mean, inner
+from kairos.panel import demean, inner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -246,7 +246,7 @@ def factor_returns(
         raise InputError(f"groups must be ({N},) numbers in 0..{number - 1}")
     names, K = tuple(characteristics), len(characteristics)
     y, X = returns[1:], [characteristics[name][:-1] for name in names]
-    complete = members[:-1] & np.isfinite(y)
+    complete = np.asfortranarray(members[:-1]) & np.isfinite(y)  # panels lie column by column
     for x in X:
         complete &= np.isfinite(x)
     yd, Xd = demean(y, codes, complete), [demean(x, codes, complete) for x in X]
@@ -256,13 +256,13 @@ def factor_returns(
         for j in range(i + 1):
             gram[:, i, j] = gram[:, j, i] = inner(Xd[i], Xd[j])
     slopes = _solved(gram, moment)
-    explained = y.copy()
+    rest = np.where(complete, y, 0.0)
     for k in range(K):
-        explained -= slopes[:, k, None] * X[k]
-    own = group_mean(explained, codes, complete)
+        rest -= np.where(complete, slopes[:, k, None] * X[k], 0.0)
+    is_in = (codes[:, None] == np.arange(number)).astype(np.float64)
+    count = complete.astype(np.float64) @ is_in
     levels = np.full((T, number), np.nan)
-    row, column = np.nonzero(np.isfinite(own))
-    levels[row + 1, codes[column]] = own[row, column]
+    np.divide(rest @ is_in, count, out=levels[1:], where=count > 0.0)
     return FactorReturns(names, np.concatenate([np.full((1, K), np.nan), slopes]), levels)
 
 

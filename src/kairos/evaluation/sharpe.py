@@ -308,7 +308,7 @@ def sharpe_difference(
     >>> quiet, busy = [0.01, -0.01] * 20, [0.03, -0.01] * 20
     >>> found = sharpe_difference(quiet, busy, 252)
     >>> round(found.difference, 2), round(found.p, 3)
-    (7.84, 0.023)
+    (7.84, 0.029)
     """
     before, after = (sharpe_ratio(part, periods_per_year) for part in (first, second))
     errors = [sharpe_se(part, periods_per_year, lags=lags) for part in (first, second)]

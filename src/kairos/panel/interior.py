@@ -3,8 +3,8 @@
     minimise    Σ ½·cᵢ·wᵢ² + q₀ᵢ·wᵢ + q₁ᵢ·|wᵢ| + q₂ᵢ·|wᵢ − pᵢ| + rᵢ·|wᵢ − pᵢ|^1.5  +  ½·‖F·w‖²
     subject to  lower ≤ w ≤ upper,   low ≤ A₀·w + A₁·|w| + A₂·|w − p| ≤ high
 
-`A₁`, `A₂`, `q₁`, `q₂`, `r` are not negative where they aren't 0, and their rows have no lower limit, so all is
-convex.
+`A₁`, `A₂`, `q₁`, `q₂`, `r` are not negative where they aren't 0, and their rows have no lower limit, so
+all is convex.
 
 **Pieces.** The absolute values have their kinks at 0 and at p. Between kinks everything is linear, so wᵢ is
 lowerᵢ plus at most three pieces xᵢⱼ, each between 0 and the length of its stretch. A convex function fills
@@ -16,12 +16,13 @@ a step needs only
 
     (A·B⁻¹·Aᵀ + diag(e))·dλ = rhs
 
-with as many unknowns as rows: for 400 names and 90 rows about 1 ms. Mehrotra's (1992) predictor and corrector;
-|x|^1.5 is compatible with the barrier of x ≥ 0 (Nesterov & Nemirovskii 1994), hence it costs no more
-iterations than a quadratic.
+with as many unknowns as rows: for 400 names and 90 rows about 1 ms. Mehrotra's (1992) predictor and
+corrector; |x|^1.5 is compatible with the barrier of x ≥ 0 (Nesterov & Nemirovskii 1994), hence it costs no
+more iterations than a quadratic.
 
-**Polish.** The answer of an interior point stops short of bounds and kinks. Names within `NEAR` of one are put
-on it, the others and the rows that bind are solved as equations; the result is taken if it is optimal.
+**Polish.** The answer of an interior point stops short of bounds and kinks. Names whose distance from one is
+smaller than its multiplier are put on it, the others and the rows that bind are solved as equations; the
+result is taken if it is optimal.
 """
 # mypy: disallow-untyped-decorators=False
 
@@ -42,11 +43,11 @@ Index = npt.NDArray[np.int64]
 ITERATIONS = 60
 ACCURACY = 1e-11  # of the complementarity, in units of the objective's steepest slope times the widest bounds
 RESIDUAL = 1e-10  # of rows and slopes, in the same units
-NEAR = 1e-6  # of a bound or kink, in units of the widest bounds
 DEPENDENT = 1e-13  # a row whose pivot falls below this share of its diagonal follows from the rows before it
 POLISHES = 4  # Newton steps; one does where nothing costs |x|^1.5
 PULL = 1e-8  # slopes below it are none when the polished point is judged
 EXACT = 1e-12  # rows are met to this
+SNAP, LOOSE = 4e-16, 3e-10  # a bound or kink that is closer is meant
 UNBOUND = 1e30  # inverse curvature of a row that doesn't bind
 DIVERGED = 1e12
 FAILED, CONVERGED, POLISHED = 0, 1, 2
@@ -81,7 +82,7 @@ class Pieces(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where the iteration is. Pieces, then rows, are `V` bounded values; what has no bound is at distance ∞."""
+    """Where the iteration is. Pieces, then rows, are V bounded values; one without a bound is ∞ away."""
 
     part: Array  # (3, n) w, |w|, |w − p|
     row: Array  # (k + m,) values that the rows should have
@@ -102,6 +103,8 @@ class Local(NamedTuple):
     unmet: Array  # (k + m,)
     back: Array  # (3, n) slopes of the rows
     rhs: Array  # (P + k + m,)
+    down: Array  # (V,) 1 over the distances
+    up: Array
 
 
 class Step(NamedTuple):
@@ -196,8 +199,9 @@ def minimise(
     )  # fmt: skip
     w, multiplier, end, iterations = _search(problem)
     w = np.clip(w * unit, lower, upper)
-    for kink in (point, np.zeros_like(point)):  # exactly there, whatever the units' rounding
-        np.copyto(w, kink, where=np.abs(w - kink) <= 4e-16 * unit)
+    close = SNAP if end == POLISHED else LOOSE  # the units' rounding, and what the iteration stops short of
+    for kink in (point, np.zeros_like(point)):
+        np.copyto(w, kink, where=(np.abs(w - kink) <= close * unit) & (lower <= kink) & (kink <= upper))
     return Minimum(w, multiplier * steep, end != FAILED, end == POLISHED, iterations)
 
 
@@ -354,6 +358,8 @@ def _look(p: Problem, pieces: Pieces, state: State, at: Local) -> None:
     _forward(p, state.part, at.unmet)
     _backward(p, state.multiplier, at.back)
     back = at.back
+    for b in range(len(state.z)):
+        at.down[b], at.up[b] = 1.0 / state.down[b], 1.0 / state.up[b]
     for i in range(len(p.lower)):
         bought, sold = pieces.bought[i], pieces.sold[i]
         for j in range(first[i], first[i + 1]):
@@ -361,7 +367,9 @@ def _look(p: Problem, pieces: Pieces, state: State, at: Local) -> None:
                 bought += state.down[j]
             else:
                 sold += state.up[j]
-        rise, fall = math.sqrt(bought), math.sqrt(sold)
+        rise = fall = 0.0
+        if p.power[i] > 0.0:
+            rise, fall = math.sqrt(bought), math.sqrt(sold)
         slope = p.curvature[i] * state.part[0, i] + p.linear[0, i] + back[0, i]
         for j in range(first[i], first[i + 1]):
             root = rise if trade[j] > 0.0 else fall
@@ -372,7 +380,7 @@ def _look(p: Problem, pieces: Pieces, state: State, at: Local) -> None:
                 if trade[j] == trade[a] and p.power[i] > 0.0:
                     bend += 0.75 * p.power[i] / root
                 at.inverse[j, a - first[i]] = bend
-            at.inverse[j, j - first[i]] += state.z[j] / state.down[j] + state.y[j] / state.up[j]
+            at.inverse[j, j - first[i]] += state.z[j] * at.down[j] + state.y[j] * at.up[j]
         _invert(at.inverse, first[i], first[i + 1])
         for pair in range(6):
             at.M[pair, i] = 0.0
@@ -392,28 +400,32 @@ def _look(p: Problem, pieces: Pieces, state: State, at: Local) -> None:
             at.slope[P + r] += state.row[r]
         else:
             b = P + r - k
-            bend = state.z[b] / state.down[b] + state.y[b] / state.up[b]
+            bend = state.z[b] * at.down[b] + state.y[b] * at.up[b]
         at.e[r] = 1.0 / bend if bend > 0.0 else 0.0
         at.unmet[r] -= state.row[r]
 
 
 @kernel
 def _invert(block: Array, begin: int, end: int) -> None:
-    """Invert the positive definite block in rows begin..end in place (Gauss-Jordan sweeps)."""
-    for j in range(begin, end):
-        d = block[j, j - begin]
-        for a in range(begin, end):
-            for b in range(begin, end):
-                if a != j and b != j:
-                    block[a, b - begin] -= block[a, j - begin] * block[j, b - begin] / d
-        for a in range(begin, end):
-            if a != j:
-                block[a, j - begin] /= d
-                block[j, a - begin] /= d
-        block[j, j - begin] = -1.0 / d
-    for a in range(begin, end):
-        for b in range(end - begin):
-            block[a, b] = -block[a, b]
+    """Invert the positive definite block in rows begin..end in place."""
+    if end - begin == 1:
+        block[begin, 0] = 1.0 / block[begin, 0]
+    elif end - begin == 2:
+        a, b, c = block[begin, 0], block[begin, 1], block[begin + 1, 1]
+        scale = 1.0 / (a * c - b * b)
+        block[begin, 0], block[begin + 1, 1] = c * scale, a * scale
+        block[begin, 1] = block[begin + 1, 0] = -b * scale
+    elif end - begin == 3:
+        a, b, c = block[begin, 0], block[begin, 1], block[begin, 2]
+        d, e, f = block[begin + 1, 1], block[begin + 1, 2], block[begin + 2, 2]
+        ad, ae, be = d * f - e * e, c * e - b * f, b * e - c * d
+        scale = 1.0 / (a * ad + b * ae + c * be)
+        block[begin, 0], block[begin + 1, 1], block[begin + 2, 2] = (
+            ad * scale, (a * f - c * c) * scale, (a * d - b * b) * scale,
+        )  # fmt: skip
+        block[begin, 1] = block[begin + 1, 0] = ae * scale
+        block[begin, 2] = block[begin + 2, 0] = be * scale
+        block[begin + 1, 2] = block[begin + 2, 1] = (b * c - a * e) * scale
 
 
 @kernel
@@ -427,7 +439,7 @@ def _direct(
         rhs[r] = at.slope[r]
     for b in range(len(tz)):
         r = b if b < P else b + k
-        rhs[r] += ty[b] / state.up[b] - tz[b] / state.down[b]
+        rhs[r] += ty[b] * at.up[b] - tz[b] * at.down[b]
     for a in range(3):
         for i in range(n):
             back[a, i] = 0.0
@@ -447,16 +459,16 @@ def _direct(
     step = 1.0
     for b in range(len(tz)):
         v = to.move[b]
-        to.z[b] = (tz[b] - state.z[b] * v) / state.down[b] - state.z[b]
-        to.y[b] = (ty[b] + state.y[b] * v) / state.up[b] - state.y[b]
-        if v < 0.0:
-            step = min(step, -state.down[b] / v)
-        else:
-            step = min(step, state.up[b] / max(v, 1e-300))
-        if to.z[b] < 0.0:
-            step = min(step, -state.z[b] / to.z[b])
-        if to.y[b] < 0.0:
-            step = min(step, -state.y[b] / to.y[b])
+        to.z[b] = (tz[b] - state.z[b] * v) * at.down[b] - state.z[b]
+        to.y[b] = (ty[b] + state.y[b] * v) * at.up[b] - state.y[b]
+        if state.down[b] + step * v < 0.0:
+            step = -state.down[b] / v
+        if state.up[b] - step * v < 0.0:
+            step = state.up[b] / v
+        if state.z[b] + step * to.z[b] < 0.0:
+            step = -state.z[b] / to.z[b]
+        if state.y[b] + step * to.y[b] < 0.0:
+            step = -state.y[b] / to.y[b]
     return step
 
 
@@ -486,8 +498,8 @@ def _search(p: Problem) -> tuple[Array, Array, int, int]:
     V = P + m
     state, S = _begin(p, pieces), np.empty((k + m, k + m))
     at = Local(
-        np.empty((P, 3)), np.empty((6, n)), np.empty(k + m), np.empty(V + k), np.empty(k + m), np.empty((3, n)),
-        np.empty(V + k),
+        np.empty((P, 3)), np.empty((6, n)), np.empty(k + m), np.empty(V + k), np.empty(k + m),
+        np.empty((3, n)), np.empty(V + k), np.empty(V), np.empty(V),
     )  # fmt: skip
     to = Step(np.empty((3, n)), np.empty(k + m), np.empty(k + m), np.empty(V), np.empty(V), np.empty(V))
     tz, ty = np.empty(V), np.empty(V)
@@ -508,7 +520,9 @@ def _search(p: Problem) -> tuple[Array, Array, int, int]:
         for b in range(V):
             tz[b] = ty[b] = 0.0
         step = _direct(p, pieces, state, at, S, tz, ty, to)
-        aim = mu * (_gap(state, to, step) / gap) ** 3
+        aim = max(
+            mu * (_gap(state, to, step) / gap) ** 3, 0.1 * ACCURACY
+        )  # slopes may need longer than the gap
         for b in range(V):
             tz[b], ty[b] = aim - to.move[b] * to.z[b], aim + to.move[b] * to.y[b]
         step = _direct(p, pieces, state, at, S, tz, ty, to)
@@ -546,9 +560,9 @@ def _gap(state: State, to: Step, step: float) -> float:
 
 @kernel
 def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> int:
-    """Put names on the bounds and kinks that they are at and solve the others exactly; 2 if that is optimal.
+    """Put names on the bounds and kinks that they are at and solve the others exactly, if that is optimal.
 
-    Otherwise the state stays as it is. Equations of the free names: slope 0 and every binding row at its limit.
+    Otherwise the state stays as it is. The free names' slopes are 0 and every binding row is at its limit.
     """
     n, k, m, P = len(p.lower), p.k, len(p.low), len(pieces.length)
     part, multiplier, bound = state.part.copy(), state.multiplier.copy(), np.zeros(k + m)
@@ -563,7 +577,7 @@ def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> in
         else:
             multiplier[k + r] = 0.0
     for i in range(n):
-        free[i] = _settle(p, pieces, i, part)
+        free[i] = _settle(p, pieces, state, i, part)
     for _ in range(POLISHES):
         _slopes(p, pieces, part, multiplier, free, at)
         for r in range(k + m):
@@ -577,7 +591,7 @@ def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> in
         move = np.zeros((3, n))
         for i in range(n):
             for a in range(3):
-                move[a, i] = -at.M[(0, 1, 3)[a], i] * at.rhs[i]
+                move[a, i] = -at.M[a * (a + 1) // 2, i] * at.rhs[i]
         _forward(p, move, rhs)
         for r in range(k + m):
             rhs[r] = 0.0 if bound[r] == np.inf else rhs[r] + at.unmet[r]
@@ -588,12 +602,8 @@ def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> in
         for i in range(n):
             j = free[i]
             if j >= 0:
-                push = (
-                    at.rhs[i]
-                    + at.back[0, i]
-                    + pieces.size[j] * at.back[1, i]
-                    + pieces.trade[j] * at.back[2, i]
-                )
+                push = at.rhs[i] + at.back[0, i]
+                push += pieces.size[j] * at.back[1, i] + pieces.trade[j] * at.back[2, i]
                 part[0, i] -= at.M[0, i] * push
                 part[1, i], part[2, i] = abs(part[0, i]), abs(part[0, i] - p.point[i])
     if not _optimal(p, pieces, part, multiplier, free, bound, at):
@@ -606,20 +616,19 @@ def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> in
 
 
 @kernel
-def _settle(p: Problem, pieces: Pieces, i: int, part: Array) -> int:
-    """Put a name on the bound or kink that it is at and return −1; otherwise the piece that it is in."""
-    end, inside = p.lower[i], -1
-    close = NEAR
-    w, on = part[0, i], p.lower[i]
+def _settle(p: Problem, pieces: Pieces, state: State, i: int, part: Array) -> int:
+    """Put a name on the bound or kink that it is at and return −1; otherwise the piece that it is in.
+
+    A piece is at an end when its distance from there is smaller than the end's multiplier.
+    """
+    end, on, inside = p.lower[i], p.lower[i], -1
     for j in range(pieces.first[i], pieces.first[i + 1]):
-        if abs(w - end) < close:
-            close, on = abs(w - end), end
-        if w > end:
+        start, end = end, end + pieces.length[j]
+        if state.up[j] < state.y[j]:
+            on = end
+        elif state.down[j] >= state.z[j] and start < part[0, i] < end:
             inside = j
-        end += pieces.length[j]
-        if abs(w - end) < close:
-            close, on = abs(w - end), end
-    if close == NEAR and inside >= 0:
+    if inside >= 0:
         return inside
     if abs(on - p.point[i]) < 1e-14:
         on = p.point[i]
@@ -630,9 +639,11 @@ def _settle(p: Problem, pieces: Pieces, i: int, part: Array) -> int:
 @kernel
 def _slope(p: Problem, pieces: Pieces, part: Array, back: Array, i: int, j: int) -> float:
     """Slope of the Lagrangian in a name on its piece j."""
-    slope = p.curvature[i] * part[0, i] + p.linear[0, i] + back[0, i]
+    slope: float = p.curvature[i] * part[0, i] + p.linear[0, i] + back[0, i]
     slope += pieces.size[j] * (p.linear[1, i] + back[1, i])
-    return slope + pieces.trade[j] * (p.linear[2, i] + back[2, i] + 1.5 * p.power[i] * math.sqrt(part[2, i]))
+    cost: float = p.linear[2, i] + back[2, i] + 1.5 * p.power[i] * math.sqrt(part[2, i])
+    slope += pieces.trade[j] * cost
+    return slope
 
 
 @kernel

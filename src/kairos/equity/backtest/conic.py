@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,11 +31,9 @@ def conic(objective: Objective, limits: Limits) -> tuple[Vector, Vector]:
     w, size, step, power, y = np.split(np.arange(4 * n + k), [n, 2 * n, 3 * n, 4 * n])
     eye = sparse.identity(4 * n + k, format="csr")
     lower, upper = limits.bounds()
-    equal, below = (
-        [],
-        [],
-    )  # (rows, right hand side, signs that turn their multipliers into those of the rules)
-    signs: list[tuple[bool, int, float]] = []
+    equal: list[tuple[Any, Any]] = []  # rows and their right hand sides
+    below: list[tuple[Any, Any]] = []
+    signs: list[tuple[bool, int, float]] = []  # equation?, place, sign of each rule's multiplier
     for rule in limits.rules:
         row = sparse.csr_matrix(rule.row) @ eye[size if rule.size else w]
         if rule.low == rule.high:
@@ -49,12 +47,12 @@ def conic(objective: Objective, limits: Limits) -> tuple[Vector, Vector]:
         signs.append((False, len(below), 1.0))
         below.append((eye[step].sum(axis=0), [limits.turnover]))
     below += [
-        (eye[w], upper), (-eye[w], -lower), (eye[w] - eye[size], np.zeros(n)), (-eye[w] - eye[size], np.zeros(n)),
+        (eye[w], upper), (-eye[w], -lower),
+        (eye[w] - eye[size], np.zeros(n)), (-eye[w] - eye[size], np.zeros(n)),
         (eye[w] - eye[step], limits.previous), (-eye[w] - eye[step], -limits.previous),
     ]  # fmt: skip
-    parts, limit = zip(*equal, *below, strict=True) if equal or below else ((), ())
-    if k:
-        parts, limit = (sparse.csr_matrix(objective.factor) @ eye[w] - eye[y], *parts), (np.zeros(k), *limit)
+    risk = [(sparse.csr_matrix(objective.factor) @ eye[w] - eye[y], np.zeros(k))] if k else []
+    parts, limit = zip(*risk, *equal, *below, strict=True)
     priced = np.flatnonzero(objective.power)
     blank = sparse.csr_matrix((1, 4 * n + k))
     triples = [part for i in priced for part in (-eye[power[i]], blank, -eye[step[i]])]

@@ -50,9 +50,9 @@ def covariance(returns: Matrix, estimator: str = "shrunk") -> Covariance:
 
     A missing return counts as the name's mean, and its sums are scaled by T over its observations: its
     variance is the one of what was observed, its covariances are of the sessions on which both traded, with
-    the deviations stretched alike; Σ is positive definite whatever is missing, which the pairwise estimate isn't. A
-    name with fewer than `FEWEST` observations has the median variance of the others, uncorrelated: too little
-    is known of it to call it safe.
+    the deviations stretched alike; Σ is positive definite whatever is missing, which the pairwise estimate
+    isn't. A name with fewer than `FEWEST` observations has the median variance of the others,
+    uncorrelated: too little is known of it to call it safe.
 
     Parameters
     ----------

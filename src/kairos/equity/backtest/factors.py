@@ -157,8 +157,8 @@ def align(factors: Factors, sessions: Dates) -> Aligned:
         said += ", no risk-free rate"
     if missing := len(sessions) - len(rows):
         said += (
-            f"; {missing:,} of {len(sessions):,} sessions are left out: {int((~there).sum()):,} are not in "
-            f"the file, {int((there & ~usable).sum()):,} lack a value"
+            f"; {missing:,} of {len(sessions):,} sessions are left out: {int((~there).sum()):,} not in "
+            f"the file, {int((there & ~usable).sum()):,} without a value"
         )
     return Aligned(rows, factors.names, factors.values[at[rows]], rate[at[rows]], f"{said}.")
 
@@ -218,13 +218,18 @@ def _from_csv(path: Path) -> pa.Table:
         raise InputError(f"factors {path}, line {first + 1}: the names of the factors must stand above it")
     end = next((i for i in range(first, len(lines)) if not _DAY.match(lines[i])), len(lines))
     later = next((i for i in range(end, len(lines)) if _DAY.match(lines[i])), None)
-    if later is not None or (end < len(lines) and lines[end].count(",") == lines[header].count(",")):
+    if later is not None or (end < len(lines) and _is_data(lines[end], lines[header])):
         raise InputError(f"factors {path}, line {end + 1}: {lines[end][:40]!r} does not begin with a date")
     names = [name.strip().strip('"') for name in lines[header].split(",")]
     names[0] = "date"
     if len(names) < 2 or not all(names) or len(set(names)) < len(names):
         raise InputError(f"factors {path}, line {header + 1}: a name is missing or stands there twice")
     return _typed(path, names, lines[first:end], first + 1)
+
+
+def _is_data(line: str, header: str) -> bool:
+    """Tell whether a line without a date was meant as a row, and not as text below the table."""
+    return line.strip()[:1].isdigit() or line.count(",") == header.count(",")
 
 
 def _typed(path: Path, names: list[str], lines: list[str], line: int) -> pa.Table:

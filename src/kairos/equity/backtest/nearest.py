@@ -84,7 +84,8 @@ class Solution:
 def nearest(target: Vector, limits: Limits) -> Solution:
     """The book within the limits with the least Σ(w − target)².
 
-    There is exactly one. Limits that can't hold together are relaxed, see `relax`.
+    There is exactly one; a target that keeps all limits is its own. Limits that can't hold together are
+    relaxed, see `relax`.
 
     Parameters
     ----------
@@ -103,12 +104,16 @@ def nearest(target: Vector, limits: Limits) -> Solution:
         raise InputError("a target weight is missing or infinite; leave the name out or give it 0")
     linear = np.zeros((3, n))
     linear[0] = -target
+    if not limits.broken(target):
+        rows = len(limits.rules) + int(np.isfinite(limits.turnover))
+        return Solution(target.copy(), (), limits, np.zeros(rows), -0.5 * float(target @ target), False)
     return best(Objective(np.ones(n), linear, np.zeros(n), np.empty((0, n))), limits)
 
 
 def best(objective: Objective, limits: Limits) -> Solution:
     """The book within the limits with the least objective; the limits are relaxed where they must be."""
-    found, relaxed = _solve(objective, limits), ()
+    relaxed: tuple[Relaxation, ...] = ()
+    found = _solve(objective, limits)
     if found is None:
         limits, relaxed = relax(limits)
         found = _solve(objective, limits)
@@ -132,11 +137,14 @@ def _solve(objective: Objective, limits: Limits) -> tuple[Vector, Vector] | None
     order = sorted(range(len(limits.rules)), key=lambda at: limits.rules[at].size)
     rules = [limits.rules[at] for at in order]
     n, turnover = len(lower), [limits.turnover] if np.isfinite(limits.turnover) else []
+    of = [interior.SIZE if rule.size else interior.WEIGHT for rule in rules] + [interior.TRADE] * len(
+        turnover
+    )
     rows = np.array([*(rule.row for rule in rules), *(np.ones(n) for _ in turnover)]).reshape(-1, n)
     found = interior.minimise(
         lower, upper, limits.previous,
         objective.curvature, objective.linear, objective.power, objective.factor, rows,
-        np.array([*(interior.SIZE if rule.size else interior.WEIGHT for rule in rules), *(interior.TRADE for _ in turnover)], dtype=np.int64),
+        np.array(of, dtype=np.int64),
         np.array([*(rule.low for rule in rules), *(-np.inf for _ in turnover)]),
         np.array([*(rule.high for rule in rules), *turnover]),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,14 +78,14 @@ class Decision:
 class Optimiser:
     """Maximise  μ'w − ½·a·w'Σ_h·w − (h/holding_period)·cost(w − w₀) − (h/252)·borrow·Σ max(−w, 0).
 
-    Return, risk, cost and borrow are all of the h sessions until the next rebalance. μ = IC·σ·√h·alpha_z with σ the
-    square root of Σ's diagonal (Grinold 1994: alpha is volatility times IC times score), 0 for a name that is
-    no candidate; Σ_h = h·Σ; a trade is paid for over `holding_period` sessions. cost and borrow are those of
+    Return, risk, cost and borrow are all of the h sessions until the next rebalance. μ = IC·σ·√h·alpha_z with
+    σ the square root of Σ's diagonal (Grinold 1994: alpha is volatility times IC times score), 0 for a name
+    that is no candidate; Σ_h = h·Σ; a trade is paid for over `holding_period` sessions. cost and borrow are those of
     `Costs`, which the simulator charges.
 
     **Risk aversion.** Without limits and costs, and with independent names, the best is
-    wᵢ = IC·zᵢ/(a·σᵢ·√h). Its risk over the horizon is IC·√(Σz²)/a, about IC·√n/a for n candidates. Set equal to
-    σ_target·√(h/252) this gives
+    wᵢ = IC·zᵢ/(a·σᵢ·√h). Its risk over the horizon is IC·√(Σz²)/a, about IC·√n/a for n candidates. Set
+    equal to σ_target·√(h/252) this gives
 
         a = IC·√n / (σ_target·√(h/252))
 
@@ -147,7 +148,8 @@ class Optimiser:
         """a, see the class."""
         if self.risk_aversion is not None:
             return self.risk_aversion
-        return self.ic * np.sqrt(candidates) / (self.target_vol * np.sqrt(self.horizon / SESSIONS_PER_YEAR))
+        over_horizon = self.target_vol * math.sqrt(self.horizon / SESSIONS_PER_YEAR)
+        return self.ic * math.sqrt(candidates) / over_horizon
 
     def expected(self, decision: Decision) -> Vector:
         """(n,) μ: expected return over the horizon."""

@@ -48,15 +48,15 @@ def relax(limits: Limits) -> tuple[Limits, tuple[Relaxation, ...]]:
         When no book at all fits: nothing that may be bought, for instance.
     """
     present = [kind for kind in ORDER if _has(limits, kind)]
-    wide, found = limits, []
+    wide, found = limits, list[Relaxation]()
     for at in range(len(present) - 1, -1, -1):
         kind = present[at]
         excess = least_excess(wide, kind, free=present[:at])
         if excess > 0.0:
             excess += ROUNDED_UP
-            found += _told(wide, kind, excess)
+            found = _told(wide, kind, excess) + found
             wide = wide.widened(kind, excess)
-    return wide, tuple(reversed(found))
+    return wide, tuple(found)
 
 
 def _has(limits: Limits, kind: str) -> bool:

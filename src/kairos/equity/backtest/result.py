@@ -274,6 +274,7 @@ class BacktestResult:
             "alpha": self.alpha,
             "lower_is_better": self.lower_is_better,
             **numbers,
+            "periods_per_year": self.periods_per_year,
             "excess_return": numbers["annual_return"] - annual_return(self.bench, self.periods_per_year),
             "probabilistic_sharpe": probabilistic_sharpe(self.judged),
             "judged": "port_ret_raw" if self.strategy.neutral else "active_ret",

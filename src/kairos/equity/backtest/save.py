@@ -37,7 +37,7 @@ def save(
     named = []
     for result in results:
         name = result_name(result.strategy.name, save_as, several=len(results) > 1)
-        named.append((result, name, _run(context, result, name, benchmark)))
+        named.append((result, name, run_row(context, result, name, benchmark)))
     saved = []
     with store.publish(wait=wait) as tx:
         known = [*runs(tx.base), *(run for _, _, run in named)]
@@ -72,8 +72,8 @@ def result_name(strategy: str, save_as: str | None, *, several: bool) -> str:
     return name
 
 
-def _run(context: Context, result: BacktestResult, name: str, benchmark: str | None) -> Run:
-    """The row of the ledger."""
+def run_row(context: Context, result: BacktestResult, name: str, benchmark: str | None) -> Run:
+    """The row of the ledger; without a name the daily results are not stored."""
     strategy = result.strategy
     asked = {
         "--alpha": result.alpha,
@@ -96,7 +96,7 @@ def _run(context: Context, result: BacktestResult, name: str, benchmark: str | N
             **result.headline(),
             "data": result.facts["prices"],
             "namespace": result.facts["namespace"],
-            "table": f"backtest_results_{name}",
+            "table": f"backtest_results_{name}" if name else "",
         },
     )
 
