@@ -186,7 +186,7 @@ def test_trades_lead_from_the_holdings_to_the_picks(three_years, tmp_path):
     date = three_years.context().sessions[-40].item()
     names = list(weights_of(choose(three_years, "risk4", settings, date=date)))
     shares = {names[0]: 5000.0, names[3]: 733.0, "CASH": 9_000_000.0}
-    gone = next(t for t in three_years.read("universe").query(f"date == @dt.date({date:%Y,%-m,%-d})")["ticker"]
+    gone = next(t for t in three_years.read("universe").query(f"date == @dt.date({date.year}, {date.month}, {date.day})")["ticker"]
                 if t not in names)  # fmt: skip
     shares[gone] = 1234.5
     prior = prior_file(tmp_path / "prior.csv", shares.items())
@@ -197,7 +197,7 @@ def test_trades_lead_from_the_holdings_to_the_picks(three_years, tmp_path):
         wanted = {row["ticker"]: row for row in csv.DictReader(file)}
     summary = json.loads((tmp_path / "out" / "portfolio_summary.json").read_text())
     assert summary == found.summary
-    prices = three_years.read("sep_base_academic").query(f"date == @dt.date({date:%Y,%-m,%-d})")
+    prices = three_years.read("sep_base_academic").query(f"date == @dt.date({date.year}, {date.month}, {date.day})")
     price = dict(zip(prices["ticker"], prices["closeunadj"], strict=True))
     worth = 9_000_000.0 + sum(n * price[t] for t, n in shares.items() if t != "CASH")
     assert summary["capital"] == pytest.approx(worth)
@@ -226,7 +226,7 @@ def test_costs_are_the_simulators_formula(three_years):
     found = choose(three_years, "baseline", settings, date=date)
 
     def on(table):
-        return three_years.read(table).query(f"date == @dt.date({date:%Y,%-m,%-d})").set_index("ticker")
+        return three_years.read(table).query(f"date == @dt.date({date.year}, {date.month}, {date.day})").set_index("ticker")
 
     adv, vol = on("feat_adv")["adv_20"], on("feat_vol_sizing")["vol_21"]
     checked = 0

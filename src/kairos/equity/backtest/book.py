@@ -115,7 +115,7 @@ def within_limits(strategy: Strategy, signals: Signals, t: int, section: CrossSe
     turnover = np.inf
     if recalls and strategy.turnover is not None:
         turnover = strategy.turnover + max(1.0 - float(np.abs(previous).sum()), 0.0)
-        ceiling = _after_sales(previous, aim, ~chosen, turnover)
+        ceiling = _after_sales(previous, aim, ~chosen, strategy.turnover)
         lower = np.where(chosen, lower, np.maximum(lower, -ceiling))
         upper = np.where(chosen, upper, np.minimum(upper, ceiling))
     limits = Limits(
