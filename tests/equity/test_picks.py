@@ -55,7 +55,7 @@ def configured(*overrides: str):
 
 def backtested(market, strategy, settings):
     """The table of weights of a backtest over all of the data, by the date of the decision."""
-    result = run_strategy(market.context(), settings.equity.strategy(strategy), ALPHA, True)
+    result = run_strategy(market.context(settings=settings), settings.equity.strategy(strategy), ALPHA, True)
     found: dict[dt.date, dict[str, float]] = {}
     for row in result.fills().to_pylist():
         found.setdefault(row["decided"], {})[row["ticker"]] = row["target"]
@@ -109,7 +109,9 @@ def test_weights_are_the_backtests_on_any_calendar(three_years, strategy, engine
     table, _ = backtested(three_years, strategy, settings)
     date = sorted(table)[-3]
     expected = {name: weight for name, weight in table[date].items() if weight}
-    assert weights_of(choose(three_years, strategy, settings, date=date)) == pytest.approx(expected, abs=1e-12)
+    assert weights_of(choose(three_years, strategy, settings, date=date)) == pytest.approx(
+        expected, abs=1e-12
+    )
 
 
 def test_nothing_after_the_date_matters(three_years, tmp_path):
@@ -156,7 +158,7 @@ def test_the_schedule_goes_on_behind_the_data():
 
 def held_on(market, strategy, settings, date):
     """What a backtest's scaled book is worth at the close of a session, in USD by ticker."""
-    result = run_strategy(market.context(), settings.equity.strategy(strategy), ALPHA, True)
+    result = run_strategy(market.context(settings=settings), settings.equity.strategy(strategy), ALPHA, True)
     row = int(np.searchsorted(market.context().sessions, np.datetime64(date)))
     names, weight = result.simulation.scaled.book[row]
     tickers = result.simulation.market.frame.tickers[names].tolist()
@@ -164,9 +166,14 @@ def held_on(market, strategy, settings, date):
     return {name: w * capital for name, w in zip(tickers, weight.tolist(), strict=True) if w}
 
 
-@pytest.mark.parametrize("strategy", ["risk4", "ls_opt"])
-def test_whoever_holds_the_simulated_book_gets_the_backtests_weights(three_years, strategy, tmp_path):
-    settings = configured()
+@pytest.mark.parametrize(
+    ("strategy", "unscaled"), [("risk4", "target_vol=0.0"), ("ls_opt", "volatility.max_leverage=1.0")]
+)
+def test_whoever_holds_the_simulated_book_gets_the_backtests_weights(
+    three_years, strategy, unscaled, tmp_path
+):
+    """With a scale of 1 throughout the raw book is the scaled one, so the real one can be told from outside."""
+    settings = configured(f"equity.strategies.{strategy}.{unscaled}")
     table, _ = backtested(three_years, strategy, settings)
     date = sorted(table)[-6]
     held = held_on(three_years, strategy, settings, date)
@@ -186,8 +193,9 @@ def test_trades_lead_from_the_holdings_to_the_picks(three_years, tmp_path):
     date = three_years.context().sessions[-40].item()
     names = list(weights_of(choose(three_years, "risk4", settings, date=date)))
     shares = {names[0]: 5000.0, names[3]: 733.0, "CASH": 9_000_000.0}
-    gone = next(t for t in three_years.read("universe").query(f"date == @dt.date({date.year}, {date.month}, {date.day})")["ticker"]
-                if t not in names)  # fmt: skip
+    prices = three_years.read("sep_base_academic")
+    prices = prices[prices["date"] == date]
+    gone = next(ticker for ticker in prices["ticker"] if ticker not in names)
     shares[gone] = 1234.5
     prior = prior_file(tmp_path / "prior.csv", shares.items())
     found = choose(three_years, "risk4", settings, date=date, prior=prior, out=tmp_path / "out")
@@ -197,7 +205,6 @@ def test_trades_lead_from_the_holdings_to_the_picks(three_years, tmp_path):
         wanted = {row["ticker"]: row for row in csv.DictReader(file)}
     summary = json.loads((tmp_path / "out" / "portfolio_summary.json").read_text())
     assert summary == found.summary
-    prices = three_years.read("sep_base_academic").query(f"date == @dt.date({date.year}, {date.month}, {date.day})")
     price = dict(zip(prices["ticker"], prices["closeunadj"], strict=True))
     worth = 9_000_000.0 + sum(n * price[t] for t, n in shares.items() if t != "CASH")
     assert summary["capital"] == pytest.approx(worth)
@@ -210,11 +217,14 @@ def test_trades_lead_from_the_holdings_to_the_picks(three_years, tmp_path):
         assert float(row["price"]) == price[row["ticker"]]
         assert float(row["trade_value"]) >= 2000.0
         assert row["ticker"] == gone or float(row["shares"]) % 10 == 0
-        assert float(row["current_value"]) == pytest.approx(shares.get(row["ticker"], 0.0) * price[row["ticker"]])
+        assert float(row["current_value"]) == pytest.approx(
+            shares.get(row["ticker"], 0.0) * price[row["ticker"]]
+        )
     for ticker, row in wanted.items():
         assert float(row["shares"]) == after[ticker]
         assert float(row["target_value"]) == pytest.approx(float(row["weight"]) * worth)
-    costs = sum(float(row["estimated_cost"]) for row in trades)
+    costs = sum(float(row["estimated_cost"] or 0.0) for row in trades)
+    assert summary["trading"]["cost_unknown"] == [r["ticker"] for r in trades if not r["estimated_cost"]]
     assert summary["cash"]["after"] == pytest.approx(9_000_000.0 - spent - costs)
     assert summary["trading"]["estimated_cost"] == pytest.approx(costs)
     assert after[gone] == 0.0 or float(wanted[gone]["shares"]) == after[gone]
@@ -226,7 +236,8 @@ def test_costs_are_the_simulators_formula(three_years):
     found = choose(three_years, "baseline", settings, date=date)
 
     def on(table):
-        return three_years.read(table).query(f"date == @dt.date({date.year}, {date.month}, {date.day})").set_index("ticker")
+        rows = three_years.read(table)
+        return rows[rows["date"] == date].set_index("ticker")
 
     adv, vol = on("feat_adv")["adv_20"], on("feat_vol_sizing")["vol_21"]
     checked = 0
@@ -332,7 +343,9 @@ def test_longs_are_selected_as_without_a_list():
 
 
 sizes = st.lists(
-    st.tuples(st.integers(-3000, 3000), st.floats(-3000, 3000), st.floats(1.0, 500.0)), min_size=1, max_size=12
+    st.tuples(st.integers(-3000, 3000), st.floats(-3000, 3000), st.floats(1.0, 500.0)),
+    min_size=1,
+    max_size=12,
 )
 
 
@@ -428,14 +441,25 @@ def test_a_table_that_ends_early_is_refused(three_years, tmp_path):
         choose(market, "risk4", settings, namespace="then")
     late = market.context().sessions[-10].item()
     build(market.db, ["sessions", "sep_base_academic"], settings=settings, as_of=late, into="then")
-    with pytest.raises(InputError, match=f"ends on {early}, before the session {late}: run `kairos equity build"):
+    with pytest.raises(
+        InputError, match=f"ends on {early}, before the session {late}: run `kairos equity build"
+    ):
         choose(market, "risk4", settings, namespace="then", date=late)
 
 
 def test_the_command_writes_three_files_and_prints_json(three_years, tmp_path, capsys):
     date = three_years.context().sessions[-40].item()
     flags = [word for one in ROOM for word in ("--set", one)]
-    words = ["equity", "picks", "risk4", "--db", str(three_years.db), "--alpha", "ret_21d", "--lower-is-better"]
+    words = [
+        "equity",
+        "picks",
+        "risk4",
+        "--db",
+        str(three_years.db),
+        "--alpha",
+        "ret_21d",
+        "--lower-is-better",
+    ]
     more = ["--date", str(date), "--out", str(tmp_path / "live"), "--lot", "10", "--min-trade", "500"]
     with pytest.raises(SystemExit) as ended:
         main([*words, *more, *flags, "--json"])
