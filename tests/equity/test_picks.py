@@ -172,7 +172,7 @@ def held_on(market, strategy, settings, date):
 def test_whoever_holds_the_simulated_book_gets_the_backtests_weights(
     three_years, strategy, unscaled, tmp_path
 ):
-    """With a scale of 1 throughout the raw book is the scaled one, so the real one can be told from outside."""
+    """With a scale of 1 throughout, the raw book is the scaled one, and can be told from outside."""
     settings = configured(f"equity.strategies.{strategy}.{unscaled}")
     table, _ = backtested(three_years, strategy, settings)
     date = sorted(table)[-6]
@@ -351,7 +351,7 @@ sizes = st.lists(
 
 @given(sizes, st.sampled_from([1, 10, 100]), st.floats(0.0, 20_000.0), st.floats(0.5, 1.0))
 def test_rounding_breaks_no_limit(rows, lot, min_trade, tightness):
-    """Limits that the exact book just keeps hold for the rounded one, and no position grows beyond its target."""
+    """Limits that the exact book just keeps hold for the rounded one; no position outgrows its target."""
     current, target, price = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     unit = price / 1e6
     exact = np.abs(target) * unit
@@ -374,7 +374,7 @@ def test_rounding_breaks_no_limit(rows, lot, min_trade, tightness):
 
 
 def test_rounding_by_hand():
-    """Bought 7 of 7.9; sold 3 of 3.5; an exit whole; a small trade left out; a name at its limit sold to it."""
+    """Bought 7 of 7.9, sold 3 of 3.5, an exit whole, a small trade left out, a name sold to its limit."""
     current = np.array([10.0, 10.0, 5.5, 10.0, 31.0])
     target = np.array([17.9, 6.5, 0.0, 10.4, 29.5])
     ones = np.ones(5)
@@ -437,7 +437,7 @@ def test_a_table_that_ends_early_is_refused(three_years, tmp_path):
     settings = configured()
     early = market.context().sessions[-30].item()
     build(market.db, settings=settings, as_of=early, into="then")
-    with pytest.raises(InputError, match="prices run to .* but the tables are built to"):
+    with pytest.raises(InputError, match=r"prices run to .* but the tables are built to"):
         choose(market, "risk4", settings, namespace="then")
     late = market.context().sessions[-10].item()
     build(market.db, ["sessions", "sep_base_academic"], settings=settings, as_of=late, into="then")
