@@ -294,6 +294,43 @@ def test_a_mix_says_that_its_parts_go_by_their_simulated_books(three_years, tmp_
     assert {row["action"] for row in found.trades.to_pylist()} <= {"buy", "short"}
 
 
+def test_a_real_book_outside_the_limits_is_brought_within_them(three_years, tmp_path):
+    """One name at 60 %, a short in a long-only book, the rest cash: turnover gives way, and is told."""
+    settings = configured("equity.strategies.risk4.target_vol=0.0")
+    date = three_years.context().sessions[-40].item()
+    free = weights_of(choose(three_years, "risk4", settings, date=date))
+    large, short = sorted(free)[:2]
+    rows = [(large, 6e6), (short, -5e5), ("CASH", 4.5e6)]
+    prior = prior_file(tmp_path / "prior.csv", rows, ("ticker", "value"))
+    found = choose(three_years, "risk4", settings, date=date, prior=prior)
+    weights = weights_of(found)
+    assert found.summary["capital"] == pytest.approx(1e7)
+    assert sum(weights.values()) == pytest.approx(1.0, abs=1e-8)
+    assert min(weights.values()) >= -1e-9
+    assert max(weights.values()) <= 0.25 + 1e-8
+    held = {large: 0.6, short: -0.05}
+    moved = sum(abs(weights.get(n, 0.0) - held.get(n, 0.0)) for n in weights.keys() | held.keys())
+    told = {limit["kind"]: limit for limit in found.summary["limits"]}
+    assert told["turnover"]["value"] == pytest.approx(moved, abs=1e-7)
+    assert [one["kind"] for one in found.summary["relaxed"]] == ["turnover"]
+
+
+def test_a_regime_that_is_excluded_sells_everything(three_years, tmp_path):
+    date = three_years.context().sessions[-40].item()
+    now = choose(three_years, "baseline", configured(), date=date)
+    others = sorted(
+        set(three_years.read("regime_history_academic")["regime"].dropna()) - {now.summary["regime"]}
+    )
+    settings = configured(f"equity.strategies.baseline.regimes={json.dumps(others)}")
+    name = now.picks["ticker"][0].as_py()
+    prior = prior_file(tmp_path / "prior.csv", [(name, 50), ("CASH", 1e6)])
+    found = choose(three_years, "baseline", settings, date=date, prior=prior)
+    assert found.picks.num_rows == 0
+    assert found.trades.select(["ticker", "action", "shares"]).to_pylist() == [
+        {"ticker": name, "action": "sell", "shares": 50.0}
+    ]
+
+
 # Hard to borrow
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from kairos.equity.backtest.inputs import REGIMES
 from kairos.equity.columns import looks_ahead, warnings_of
+from kairos.equity.context import PRICES
 from kairos.equity.live.day import stale
 from kairos.equity.live.ticket import over_many
 from kairos.store.version import code_version
@@ -54,6 +55,7 @@ def summary(
         "lower_is_better": request.lower_is_better,
         "snapshot": day.context.snapshot.id,
         "namespace": day.context.namespace,
+        "prices": day.context.table(PRICES).fingerprint,
         "code_version": code_version(),
         "capital": made.capital,
         "scale": decision.scale,
@@ -85,6 +87,7 @@ def summary(
             "next": [{"decision": decided, "fill": filled} for decided, filled in plan.following],
         },
         "notes": _notes(request, day, reach, plan),
+        "configuration": strategy.model_dump(mode="json"),
     }
     plain: dict[str, Any] = _plain(found)
     return plain
