@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kairos import __version__
-from kairos.cli import adr, config, console, demo, doctor, equity, simulate
+from kairos.cli import adr, config, console, demo, doctor, live, simulate
 from kairos.errors import KairosError
 
 app = typer.Typer(
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"max_content_width": 110},
 )
-app.add_typer(equity.app, name="equity")
+app.add_typer(live.app, name="equity")
 app.add_typer(adr.app, name="adr")
 app.add_typer(simulate.app, name="simulate")
 app.command("demo")(demo.demo)

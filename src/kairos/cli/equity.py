@@ -99,7 +99,7 @@ def download(
     from kairos.equity.vendor import TABLES
 
     settings = settings_of(config, overrides)
-    start = _date(since, "--since")
+    start = date_of(since, "--since")
     with console.progress("Downloading", len(tables or TABLES)) as advance:
         report = fetch(out, tables or (), start, settings=settings, progress=lambda _: advance(1))
     if json:
@@ -137,7 +137,7 @@ def build(
             Path(settings.data.db),
             tables or (),
             settings=settings,
-            as_of=_date(as_of, "--as-of"),
+            as_of=date_of(as_of, "--as-of"),
             into=into,
             force=force,
             wait=wait,
@@ -316,7 +316,7 @@ def universe(
 
     settings = settings_of(config, overrides, db)
     rows = universe_list(
-        Path(settings.data.db), settings=settings, date=_date(date, "--date"), csv=csv, snapshot=snapshot
+        Path(settings.data.db), settings=settings, date=date_of(date, "--date"), csv=csv, snapshot=snapshot
     )
     if json:
         console.emit_json(rows.to_pylist())
@@ -763,7 +763,8 @@ def _store(settings: "Settings") -> "Store":
     return open_store(Path(settings.data.db), settings)
 
 
-def _date(text: str | None, option: str) -> dt.date | None:
+def date_of(text: str | None, option: str) -> dt.date | None:
+    """Read a date option; None when it is not given."""
     from kairos.errors import InputError
 
     if text is None:

@@ -8,6 +8,7 @@ from kairos.equity.build import BuildReport, build
 from kairos.equity.coverage import Factor, coverage, factors
 from kairos.equity.download import DownloadReport, download
 from kairos.equity.ingest import IngestReport, ingest
+from kairos.equity.live import Picks, Scores, picks, scores
 from kairos.equity.matrix_export import MatrixExport, export_matrix
 from kairos.equity.signals import SignalStudy, signals
 from kairos.equity.staleness import TableStatus, status
@@ -22,6 +23,8 @@ __all__ = [
     "Factor",
     "IngestReport",
     "MatrixExport",
+    "Picks",
+    "Scores",
     "SignalStudy",
     "TableStatus",
     "UniverseComparison",
@@ -34,6 +37,8 @@ __all__ = [
     "export_matrix",
     "factors",
     "ingest",
+    "picks",
+    "scores",
     "signals",
     "status",
     "universe_list",

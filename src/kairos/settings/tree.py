@@ -462,6 +462,15 @@ class Signals(Section):
     beta_column: Column
 
 
+class Live(Section):
+    """Scores and picks of a day."""
+
+    min_names: Positive
+    min_std: Amount
+    lot: Positive
+    min_trade: Amount
+
+
 class Equity(Section):
     """Equity factor research."""
 
@@ -478,6 +487,7 @@ class Equity(Section):
     composites: dict[str, dict[str, Any]]
     matrix: Matrix
     signals: Signals
+    live: Live
 
     def base_of(self, name: str) -> str:
         """Name of the entry that a strategy inherits, or the empty text.

@@ -9,6 +9,7 @@ import numpy as np
 
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.market import Market
+from kairos.equity.backtest.strategy import Target
 from kairos.errors import WorkError
 from kairos.panel import approach, drift
 
@@ -84,6 +85,11 @@ class Account:
         self.weight, self.row = np.zeros(N), self.begin
         self.ret, self.cost, self.turnover = np.zeros(T), np.zeros(T), np.zeros(T)
         self.gross, self.net, self.names = np.zeros(T), np.zeros(T), np.zeros(T)
+
+    @property
+    def target(self) -> Target:
+        """What is held now."""
+        return Target(self.held, self.weight[self.held])
 
     @property
     def weights(self) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -271,6 +271,8 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
             first=not len(held.names),
         )
         limits = optimiser.limits(decision)
+        if section.barred is not None:
+            limits = limits.no_new_shorts(np.isin(names, section.names[section.barred]))
         return _book(names, best(optimiser.objective(decision), limits), limits)
 
     return choose

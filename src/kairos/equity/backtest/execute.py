@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from kairos.equity.backtest.benchmark import benchmark_returns, follow
 from kairos.equity.backtest.inputs import REGIMES, decision_rows, market_of, period, signals_of
 from kairos.equity.backtest.result import BacktestResult
+from kairos.equity.backtest.signals import Signals
 from kairos.equity.backtest.simulate import Simulation, decision_days, simulate
+from kairos.equity.backtest.strategy import Desk
 from kairos.equity.columns import looks_ahead, resolve, warnings_of
 from kairos.equity.context import Context
 from kairos.errors import InputError
@@ -53,15 +57,31 @@ def run_strategy(
 
 
 def simulated(
-    context: Context, strategy: Strategy, column: str, lower_is_better: bool, *, decide_last: bool = False
+    context: Context,
+    strategy: Strategy,
+    column: str,
+    lower_is_better: bool,
+    *,
+    desk: Callable[[Signals, int], Desk] | None = None,
 ) -> Simulation:
-    """Run the engine on one column; the parts of a mix run on the mix's calendar, lag, capital and costs."""
+    """Run the engine on one column; the parts of a mix run on the mix's calendar, lag, capital and costs.
+
+    With a `desk`, made from what the decisions see and the last row, that row decides for it, be it a row of
+    the calendar or not.
+    """
     strategies = strategies_of(context.settings, strategy)
     first, last = period(context, strategy, column)
-    rows = decision_days(first, last, strategy.backtest.rebalance_every, decide_last)
+    rows = decision_days(first, last, strategy.backtest.rebalance_every, desk is not None)
     signals = signals_of(context, strategies, column, lower_is_better, np.array(rows))
     return simulate(
-        market_of(context), signals, strategy, rows, last, parts=strategies[1:], shared=context.shared
+        market_of(context),
+        signals,
+        strategy,
+        rows,
+        last,
+        parts=strategies[1:],
+        shared=context.shared,
+        desk=None if desk is None else desk(signals, last),
     )
 
 

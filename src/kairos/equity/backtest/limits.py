@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kairos.equity.backtest.costs import Vector
 from kairos.errors import InputError
+
+if TYPE_CHECKING:
+    from kairos.equity.frame import Mask
 
 Matrix = np.ndarray[Any, np.dtype[np.float64]]
 Index = np.ndarray[Any, np.dtype[np.int64]]
@@ -166,6 +169,11 @@ class Limits:
             limit = self.lower[at] if weight[at] < self.lower[at] else self.upper[at]
             found.append(Usage("side", "side of a name", float(weight[at]), float(limit), -float(out[at])))
         return found
+
+    def no_new_shorts(self, barred: Mask) -> Limits:
+        """The limits with what is barred no further short than it is."""
+        least = np.where(barred, np.minimum(self.previous, 0.0), self.lower)
+        return replace(self, lower=np.maximum(self.lower, least))
 
     def widened(self, kind: str, by: float) -> Limits:
         """The limits of one kind `by` wider: in weight, for participation in multiples of itself."""

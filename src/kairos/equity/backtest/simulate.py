@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from kairos.equity.backtest.hold import Held, hold
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.scaling import trailing, whole_sample
 from kairos.equity.backtest.signals import Signals
-from kairos.equity.backtest.strategy import CrossSection, Target
+from kairos.equity.backtest.strategy import CrossSection, Desk, Target
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Simulation:
     first: int = -1
     decided: list[Decision] = field(default_factory=list)
     left_out: int = 0
+    held: Target = NOTHING
+    """What the scaled book held at the close of the newest decision."""
 
     @property
     def filled(self) -> list[Decision]:
@@ -162,6 +164,7 @@ def simulate(
     *,
     parts: Sequence[Strategy] = (),
     shared: MutableMapping[Any, Any] | None = None,
+    desk: Desk | None = None,
 ) -> Simulation:
     """Run a strategy with decisions on some rows up to row `last`.
 
@@ -177,12 +180,15 @@ def simulate(
         The strategies that a mix is made of.
     shared : mapping, optional
         Where benchmarks are kept that variants of a strategy have in common.
+    desk : Desk, optional
+        Whom the decision of row `last` is for. The parts of a mix go by the books that they would hold.
     """
     shared = {} if shared is None else shared
-    runs = tuple(simulate(market, signals, part, rows, last, shared=shared) for part in parts)
+    own = None if desk is None else replace(desk, held=None)
+    runs = tuple(simulate(market, signals, part, rows, last, shared=shared, desk=own) for part in parts)
 
     def run(chosen: Strategy, scale_of: Callable[[Vector], float]) -> Simulation:
-        return _simulate(market, signals, chosen, rows, last, runs, shared, scale_of)
+        return _simulate(market, signals, chosen, rows, last, runs, shared, scale_of, desk)
 
     if strategy.target_vol and strategy.backtest.volatility.estimate == "full_sample":
         plain = run(strategy.model_copy(update={"target_vol": 0.0}), lambda _: 1.0)
@@ -200,6 +206,7 @@ def _simulate(
     parts: tuple[Simulation, ...],
     shared: MutableMapping[Any, Any],
     scale_of: Callable[[Vector], float],
+    desk: Desk | None,
 ) -> Simulation:
     lag, costs = strategy.backtest.lag, Costs.of(strategy.backtest)
     raw = Account(market, costs, rows[0], keep_book=True)
@@ -212,7 +219,10 @@ def _simulate(
         section = _eligible(run, t)
         past = run.raw.ret[run.first : t + 1] if run.first >= 0 else run.raw.ret[:0]
         scale = scale_of(past)
-        held = Target(raw.held, raw.weight[raw.held])
+        held, run.held = raw.target, scaled.target
+        if desk is not None and t == last:
+            held = _held_by(desk, held, scale)
+            section = replace(section, barred=np.isin(section.names, desk.barred))
         book = choose(t, section, held, scale) if signals.allowed[t] else Book(NOTHING)
         target = book.target
         if run.first < 0 and not len(target.names):
@@ -242,6 +252,14 @@ def _advance(
             account.fill(_order(run, account, target, factor, dollars, decided, row))
     for account in (run.raw,) if run.scaled is run.raw else (run.raw, run.scaled):
         account.advance(to, replaced=replaced)
+
+
+def _held_by(desk: Desk, simulated: Target, scale: float) -> Target:
+    """The raw book of a desk; simulated shorts of names that it can't short don't count as held."""
+    if desk.held is not None:
+        return Target(desk.held.names, desk.held.weight / scale)
+    keeps = (simulated.weight > 0.0) | ~np.isin(simulated.names, desk.barred)
+    return Target(simulated.names[keeps], simulated.weight[keeps])
 
 
 def _universe(signals: Signals, strategy: Strategy, names: Index, t: int) -> Target:

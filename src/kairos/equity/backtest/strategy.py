@@ -13,6 +13,7 @@ from kairos.equity.backtest.costs import Vector
 
 if TYPE_CHECKING:
     from kairos.equity.backtest.account import Index
+    from kairos.equity.frame import Mask
     from kairos.settings import Strategy
 
 CLIP = 3.0
@@ -30,11 +31,14 @@ class CrossSection:
         The signal, higher is better.
     sizing : (n,), optional
         Daily volatility that scores are divided by; only some scores need it.
+    barred : (n,) bool, optional
+        Names that are no candidates for shorts.
     """
 
     names: Index
     alpha: Vector
     sizing: Vector | None = None
+    barred: Mask | None = None
 
     @cached_property
     def alpha_z(self) -> Vector:
@@ -48,6 +52,22 @@ class Target:
 
     names: Index
     weight: Vector
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Whom the newest decision is for: what a desk really holds, and what it can't short.
+
+    Attributes
+    ----------
+    held : Target, optional
+        The scaled book; without it the desk holds what the simulation does, less its shorts of barred names.
+    barred : (b,) int
+        Columns of names that can't be shorted anew.
+    """
+
+    held: Target | None
+    barred: Index
 
 
 def alpha_z(alpha: Vector) -> Vector:
@@ -87,12 +107,16 @@ def select(section: CrossSection, strategy: Strategy) -> tuple[Index, Index]:
     top = min(strategy.top_n, n - bottom)
     if both and not (top and bottom):
         top = bottom = 0
-    near = _extremes(section.alpha, top, bottom)
+    some_barred = section.barred is not None and section.barred.any()
+    near = np.arange(n) if some_barred else _extremes(section.alpha, top, bottom)
     keys = [-section.alpha[near]]
     if strategy.rank_by == "alpha_z":
         keys.append(-section.alpha_z[near])
     ranked = near[np.lexsort(keys)]  # stable, and names ascend
-    return ranked[:top], ranked[len(ranked) - bottom :]
+    rest = ranked[top:]
+    if section.barred is not None:
+        rest = rest[~section.barred[rest]]
+    return ranked[:top], rest[max(len(rest) - bottom, 0) :]
 
 
 def decide(section: CrossSection, strategy: Strategy) -> Target:

@@ -1,0 +1,162 @@
+"""`kairos equity picks`: the book that a strategy wants on a day, and the trades towards it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kairos.equity.backtest.execute import strategies_of
+from kairos.equity.backtest.inputs import REGIMES, columns_of
+from kairos.equity.columns import resolve
+from kairos.equity.context import PRICES, Context, open_store
+from kairos.equity.live.day import Day, check_breadth, reach_of, session_of
+from kairos.equity.live.decision import Request, check_tradable, decide
+from kairos.equity.live.files import write
+from kairos.equity.live.holdings import columns_of as columns_of_tickers
+from kairos.equity.live.holdings import holdings, read_tickers
+from kairos.equity.live.schedule import schedule_of
+from kairos.equity.live.summary import summary
+from kairos.equity.live.ticket import ticket
+from kairos.errors import InputError
+from kairos.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from kairos.equity.backtest.account import Index
+    from kairos.settings import Strategy
+
+
+@dataclass(frozen=True)
+class Picks:
+    """The book of a day.
+
+    Attributes
+    ----------
+    date : date
+        The session after whose close the book is decided.
+    picks : Table
+        One row a wanted name: rank (by alpha among the names that pass the filter), ticker, weight (of
+        capital), sector, alpha_z, vol_blend, adv_20 (USD), price (as traded, USD), target_value (USD), and
+        the shares held after the trades.
+    trades : Table
+        ticker, action (buy, sell, short, cover), shares, price, trade_value, current_value, target_value,
+        estimated_cost (USD). What crosses zero stands in two rows.
+    summary : dict
+        The contents of ``portfolio_summary.json``.
+    """
+
+    date: dt.date
+    picks: pa.Table
+    trades: pa.Table
+    summary: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The summary."""
+        return self.summary
+
+
+def picks(
+    db: Path,
+    strategy: str,
+    *,
+    alpha: str,
+    settings: Settings,
+    date: dt.date | None = None,
+    lower_is_better: bool = False,
+    prior: Path | None = None,
+    capital: float | None = None,
+    hard_to_borrow: Path | None = None,
+    out: Path | None = None,
+    namespace: str = "main",
+    snapshot: str | None = None,
+) -> Picks:
+    """Decide a strategy's book after the close of a session, by the engine that backtests it.
+
+    The strategy is simulated from its start to the session, on the given capital: its past gives the
+    volatility scale, and without `prior` the book that it holds. Lots and the smallest trade are
+    `equity.live.lot` and `equity.live.min_trade`.
+
+    Parameters
+    ----------
+    db : Path
+        The catalog.
+    strategy : str
+        Entry of ``[equity.strategies]``.
+    alpha : str
+        Column of a feature table, plain or as ``table.column``; higher is better unless `lower_is_better`.
+    date : date, optional
+        The session; by default the last one. It need not be one of the strategy's calendar.
+    prior : Path, optional
+        CSV file of what is really held: ``ticker``, and ``shares`` or ``value``; a row CASH for the cash.
+    capital : float, optional
+        USD that the weights are fractions of. By default the worth of `prior` when it tells the cash, or else
+        the strategy's capital.
+    hard_to_borrow : Path, optional
+        CSV file with the column ``ticker``: names that can't be shorted anew.
+    out : Path, optional
+        Folder for ``picks.csv``, ``trades.csv`` and ``portfolio_summary.json``; all are written, or none.
+
+    Raises
+    ------
+    InputError
+        The date is no session, a table that is read ends before it, the cross-section is too thin, a file is
+        wrong, the strategy looks ahead, or it holds nothing on that day. Nothing is written then.
+    """
+    wanted = settings.equity.strategy(strategy)
+    check_tradable(wanted)
+    if capital is not None and not capital > 0.0:
+        raise InputError(f"--capital {capital}: an amount above 0, in USD")
+    context = Context(open_store(db, settings).snapshot(snapshot), settings, namespace)
+    column = resolve(context, alpha)
+    day = Day(context, context.panels(PRICES), session_of(context, date))
+    reach = reach_of(context, _tables(context, wanted, column), day.date)
+    price, age = day.prices()
+    held = None if prior is None else holdings(prior, day, price)
+    worth = None
+    if held is not None and held.cash is not None:
+        worth = held.cash + float(held.shares @ price[held.names])
+        if capital is None and not worth > 0.0:
+            raise InputError(f"{prior}: positions and cash are worth {worth:,.2f} USD; give --capital")
+    funds = capital or worth or wanted.backtest.capital
+    engine = wanted.backtest.model_copy(update={"end": day.date, "capital": funds})
+    request = Request(
+        strategy=wanted.model_copy(update={"backtest": engine}),
+        alpha=column,
+        lower_is_better=lower_is_better,
+        prior=held,
+        barred=_barred(hard_to_borrow, day),
+    )
+    run, dropped = decide(request, day, price)
+    names = run.decided[-1].eligible
+    signal = run.signals.alpha[day.row, names]
+    check_breadth(signal, f"names pass the filter of {strategy}", settings.equity.live, day.date)
+    made = ticket(request, run, day, price, settings.equity.live)
+    plan = schedule_of(context.sessions, run.rows[0], day.row, engine.rebalance_every, engine.lag)
+    told = summary(request, run, day, made, age, dropped, reach, plan)
+    found = Picks(day.date, made.picks(), made.trades(), told)
+    if out is not None:
+        write(out, {"picks.csv": found.picks, "trades.csv": found.trades, "portfolio_summary.json": told})
+    return found
+
+
+def _tables(context: Context, strategy: Strategy, column: str) -> list[str]:
+    """The tables that the decision reads."""
+    strategies = strategies_of(context.settings, strategy)
+    names = [name.partition(".")[0] for name in columns_of(context, strategies, column)]
+    if any(s.regimes or s.mix.strategies for s in strategies) or context.has(f"{REGIMES}.regime"):
+        names.append(REGIMES)
+    sizing = resolve(context, strategy.backtest.columns.sizing).partition(".")[0]
+    return ["sep_base", PRICES, "universe", *names, sizing]
+
+
+def _barred(path: Path | None, day: Day) -> Index:
+    """Columns of the names that can't be shorted; what the panels don't have can't be shorted anyway."""
+    if path is None:
+        return np.zeros(0, dtype=np.int64)
+    column = columns_of_tickers(day, read_tickers(path))
+    return np.unique(column[column >= 0])
