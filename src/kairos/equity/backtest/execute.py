@@ -49,6 +49,7 @@ def run_strategy(
         bench,
         name,
         facts,
+        context,
     )
 
 
