@@ -162,7 +162,7 @@ def _samples(result: BacktestResult) -> list[Block]:
     return [
         table,
         Note(
-            f"Out of sample less in sample, of what is judged: {change.difference:+.2f} ± {change.se:.2f} in "
-            f"Sharpe ratio, p {change.p:.3f}."
+            f"Out of sample less in sample, of what is judged: {Quantity(change.difference, 'ratio').text} ± "
+            f"{change.se:.2f} in Sharpe ratio, p {Quantity(change.p, 'p_value').text}."
         ),
     ]
