@@ -93,9 +93,7 @@ class Rerun:
         return f"Different: {len(self.differences)} of {self.compared} of run {self.run} differ; {why}."
 
 
-def rerun(
-    db: Path, run: str, *, settings: Settings, save_as: str | None = None, wait: bool = False
-) -> Rerun:
+def rerun(db: Path, run: str, *, settings: Settings, save_as: str | None = None, wait: bool = False) -> Rerun:
     """Run a recorded backtest again and compare.
 
     The configuration is the recorded one. The data are those of the recorded snapshot, or of the present one
@@ -126,7 +124,13 @@ def rerun(
     if save_as is not None:
         setup = setup_of(meant, settings)
         found = save(
-            store, again.context, [again.result], save_as=save_as, benchmark=setup.benchmark, trials=0, wait=wait
+            store,
+            again.context,
+            [again.result],
+            save_as=save_as,
+            benchmark=setup.benchmark,
+            trials=0,
+            wait=wait,
         )
         saved = found[0][1].id
     return Rerun(
@@ -151,7 +155,9 @@ def repeat(store: Store, run: Run, settings: Settings) -> Repeated:
     data = ""
     if not there:
         same = "has the same prices" if prices == headline["data"] else "has other prices"
-        data = f"data: snapshot {run.snapshot} is no longer kept; the present one, {context.snapshot.id}, {same}"
+        data = (
+            f"data: snapshot {run.snapshot} is no longer kept; the present one, {context.snapshot.id}, {same}"
+        )
     elif prices != headline["data"]:
         data = f"data: the prices of {run.snapshot} have the fingerprint {prices}, not {headline['data']}"
     elif setup.benchmark and Path(setup.benchmark).is_file():
@@ -174,7 +180,8 @@ def apart(before: pa.Table, now: pa.Table) -> list[str]:
     then, days = dates(before["date"]), dates(now["date"])
     if not np.array_equal(then, days):
         return [
-            f"dates: {len(then):,} from {then[0]} to {then[-1]} then, {len(days):,} from {days[0]} to {days[-1]} now"
+            f"dates: {len(then):,} from {then[0]} to {then[-1]} then, "
+            f"{len(days):,} from {days[0]} to {days[-1]} now"
         ]
     found = []
     for name in before.column_names:

@@ -290,7 +290,7 @@ def intervals(
     return figure
 
 
-def waterfall(labels: Sequence[str], levels: Sequence[float], *, kind: Kind = "percent") -> go.Figure:
+def waterfall(labels: Sequence[str], levels: Series, *, kind: Kind = "percent") -> go.Figure:
     """Draw how a number gets from its first level to its last: the first level, the steps, the last one.
 
     Parameters

@@ -13,6 +13,7 @@ from kairos.report.page import Block, Chart, Column, Grid, Section, Table
 
 if TYPE_CHECKING:
     from kairos.equity.frame import Array
+    from kairos.equity.sectors import Codes
     from kairos.equity.sheets.holdings import Holdings
 
 COLUMNS = 40
@@ -77,7 +78,7 @@ def exposure_section(result: BacktestResult, held: Holdings) -> Section:
     )
 
 
-def _map(title: str, held: Holdings, weights: Array, shown: Array) -> Chart:
+def _map(title: str, held: Holdings, weights: Array, shown: Codes) -> Chart:
     step = max(1, -(-len(held.dates) // COLUMNS))
     at = np.arange(len(held.dates) - 1, -1, -step)[::-1]
     return Chart(

@@ -9,6 +9,7 @@ import numpy as np
 
 from kairos.equity.backtest.inputs import decision_rows
 from kairos.equity.backtest.result import BacktestResult
+from kairos.equity.context import PRICES
 from kairos.equity.frame import Array, Mask
 from kairos.equity.sectors import Codes, sectors
 from kairos.evaluation.attribution import Book
@@ -58,15 +59,17 @@ class Holdings:
 def holdings(result: BacktestResult) -> Holdings:
     """Follow the scaled book of a result from close to close."""
     run, rows, context = result.simulation, result.rows, result.context
-    market, signals, decisions = run.market, run.signals, np.array(run.rows)
+    market, decisions = run.market, np.array(run.rows)
     days = np.arange(rows.start, rows.stop)
     last = np.searchsorted(decisions, days, side="right") - 1
-    members = np.asarray(signals.members.values if hasattr(signals.members, "values") else signals.members)
+    members = decision_rows(context, f"{PRICES}.member", decisions).values == 1.0
     rules = context.settings.equity.signals
     known = {"beta": result.beta.values}
     if context.has(rules.size_column):
         known = {"size": decision_rows(context, rules.size_column, decisions).values, **known}
-    known["alpha"] = np.asarray(signals.alpha.values if hasattr(signals.alpha, "values") else signals.alpha)
+    known["alpha"] = decision_rows(context, result.alpha, decisions).values * (
+        -1.0 if result.lower_is_better else 1.0
+    )
     value, priced = market.value[rows], market.priced[rows]
     returns = np.full(value.shape, np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -50,7 +50,7 @@ def regime_section(result: BacktestResult, labels: Labels | None) -> list[Sectio
         return []
     before = labels[np.maximum(result.starts - 1, 0)]
     year = result.periods_per_year
-    rows = []
+    rows: list[list[Any]] = []
     for label in sorted(set(before.tolist())):
         inside = before == label
         ret, active = result.ret[inside], (result.ret - result.bench)[inside]

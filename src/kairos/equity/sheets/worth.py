@@ -62,7 +62,7 @@ def _intervals(result: BacktestResult) -> Table:
     series = {"Portfolio": result.ret}
     if result.bench.any():
         series |= {"Benchmark": result.bench, "Active": result.ret - result.bench}
-    rows = []
+    rows: list[list[Any]] = []
     for name, returns in series.items():
         sharpe = sharpe_ratio(returns, year)
         rows.append([
@@ -158,7 +158,8 @@ def _samples(result: BacktestResult) -> list[Block]:
     )
     if len(parts) < 2 or min(len(result.judged[part.rows]) for part in parts) < 3:
         return [table]
-    change = sharpe_difference(*(result.judged[part.rows] for part in parts), result.periods_per_year)
+    before, after = (result.judged[part.rows] for part in parts)
+    change = sharpe_difference(before, after, result.periods_per_year)
     return [
         table,
         Note(
