@@ -179,10 +179,8 @@ def apart(before: pa.Table, now: pa.Table) -> list[str]:
     """Columns of two tables of daily results that are not the same to the last bit, in words."""
     then, days = dates(before["date"]), dates(now["date"])
     if not np.array_equal(then, days):
-        return [
-            f"dates: {len(then):,} from {then[0]} to {then[-1]} then, "
-            f"{len(days):,} from {days[0]} to {days[-1]} now"
-        ]
+        dated = [f"{len(d):,} from {d[0]} to {d[-1]}" for d in (then, days)]
+        return [f"dates: {dated[0]} then, {dated[1]} now"]
     found = []
     for name in before.column_names:
         if name == "date" or name not in now.column_names:

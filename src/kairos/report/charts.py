@@ -311,7 +311,7 @@ def waterfall(labels: Sequence[str], levels: Series, *, kind: Kind = "percent") 
     if points.shape != (len(labels),):
         raise InputError(f"waterfall: {points.size} levels for {len(labels)} labels")
     steps = np.diff(points)
-    names = [_text(label) for label in (*labels, "result")]
+    names = [_text(label).replace(" ", "<br>") for label in (*labels, "result")]
     bases = [0.0, *points[:-1].tolist(), 0.0]
     heights = _points([points[0], *steps, points[-1]], kind)
     colours = [GREY, *_signed(heights[1:-1]), INK]

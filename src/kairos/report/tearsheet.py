@@ -119,6 +119,8 @@ class TearSheet:
         What a return is of: "session", or "rebalance".
     bands : Sequence[Band]
         Regimes, behind the growth of 1.
+    looks_ahead : bool
+        The numbers know something of the future; the title says so.
     worth, studies : Sequence[Section]
         What stands after the headline, and after the book.
     """
@@ -150,6 +152,7 @@ class TearSheet:
     samples: Mapping[str, Sequence[Headline]] = field(default_factory=dict)
     out_of_sample_from: Day | None = None
     period: str = "session"
+    looks_ahead: bool = False
     bands: Sequence[charts.Band] = ()
     worth: Sequence[Section] = ()
     studies: Sequence[Section] = ()
@@ -159,7 +162,9 @@ def tearsheet(sheet: TearSheet) -> Page:
     """Lay a tear sheet out: headline, growth, risk over time, calendar, trading, book, assumptions."""
     return Page(
         title=f"{sheet.strategy} on {sheet.alpha}",
-        subtitle="Backtest, net of costs",
+        subtitle="Backtest that looks ahead: for comparison only"
+        if sheet.looks_ahead
+        else "Backtest, net of costs",
         facts=sheet.facts,
         warnings=sheet.warnings,
         sections=[

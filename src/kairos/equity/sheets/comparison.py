@@ -120,14 +120,9 @@ def _on(dates: Any, one: Compared, values: Array) -> Array:
 
 def _differences(found: Comparison) -> Section:
     blocks: list[Block] = [
-        Chart(
-            "Correlation of the returns",
-            charts.heatmap(found.labels, found.labels, found.correlation, kind="coefficient", limit=1.0),
-            "On the shared dates.",
-            f"Map of the correlations between {', '.join(found.labels)}.",
-        ),
         Table(
-            columns=[Column(""), *(Column(label, "ratio") for label in found.labels)],
+            title="Correlation of the returns, on the shared dates",
+            columns=[Column(""), *(Column(label, "ratio", shade=1.0) for label in found.labels)],
             rows=[[label, *row] for label, row in zip(found.labels, found.correlation.tolist(), strict=True)],
         ),
     ]

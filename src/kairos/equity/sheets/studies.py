@@ -8,7 +8,7 @@ import numpy as np
 
 from kairos.equity.backtest.result import BacktestResult
 from kairos.report import Estimate, charts
-from kairos.report.page import Chart, Column, Grid, Note, Quantity, Section, Table
+from kairos.report.page import Chart, Column, Note, Quantity, Section, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,22 +45,20 @@ def bridge_section(result: BacktestResult) -> list[Section]:
         Section(
             "Bridge from the manual's numbers",
             "Every line corrects one thing more than the line above it; the last one is the strategy on this "
-            "engine. All lines before it look ahead or leave costs out, and so do the numbers of this page.",
+            "engine. All lines before it look ahead or leave costs out, and so do the other numbers of this page.",
             [
-                Grid([
-                    Chart(
-                        "Annual return",
-                        charts.waterfall(labels, annual, kind="percent"),
-                        "What each correction takes or gives; the last bar is what is left.",
-                        "Waterfall of the annual return from the manual's accounting to this engine's.",
-                    ),
-                    Chart(
-                        "Sharpe ratio",
-                        charts.waterfall(labels, sharpe, kind="ratio"),
-                        "The same for the Sharpe ratio.",
-                        "Waterfall of the Sharpe ratio from the manual's accounting to this engine's.",
-                    ),
-                ]),
+                Chart(
+                    "Annual return",
+                    charts.waterfall(labels, annual, kind="percent"),
+                    "What each correction takes or gives; the last bar is what is left.",
+                    "Waterfall of the annual return from the manual's accounting to this engine's.",
+                ),
+                Chart(
+                    "Sharpe ratio",
+                    charts.waterfall(labels, sharpe, kind="ratio"),
+                    "The same for the Sharpe ratio.",
+                    "Waterfall of the Sharpe ratio from the manual's accounting to this engine's.",
+                ),
                 Table(
                     columns=[
                         Column("Corrected"),

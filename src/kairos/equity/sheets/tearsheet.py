@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kairos.equity.backtest.compat import look_ahead
 from kairos.equity.backtest.result import BacktestResult
 from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
 from kairos.equity.sheets.attribution import attribution_sections
@@ -77,6 +78,7 @@ def tear_sheet(result: BacktestResult, run: Run, factors: Factors | None = None)
         returns=result.ret,
         wealth={name: wealth(r) for name, r in series.items()},
         drawdowns={name: drawdown(r) for name, r in rolled.items()},
+        looks_ahead=bool(look_ahead(strategy)),
         period="rebalance" if result.per_rebalance else "session",
         rolling_window=window,
         rolling_sharpe={n: rolling_sharpe(r, window, year) for n, r in rolled.items()},
