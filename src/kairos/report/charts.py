@@ -220,7 +220,7 @@ def shaded(figure: go.Figure, bands: Sequence[Band]) -> go.Figure:
         }
         for band in bands
     ]  # fmt: skip
-    figure.update_layout(shapes=[*shapes, *figure.layout.shapes])
+    figure.layout.shapes = [*shapes, *(shape.to_plotly_json() for shape in figure.layout.shapes)]
     return figure
 
 

@@ -89,15 +89,15 @@ def stress_section(result: BacktestResult) -> Section:
         capacity = "there is no Sharpe ratio above zero to halve"
     elif np.isfinite(stress.capacity):
         capacity = f"it halves at about {Quantity(stress.capacity / 1e6, 'number').text} M USD"
-    own = result.strategy.backtest
-    lags = {f"lag {lag}{' (this run)' if lag == own.lag else ''}": p for lag, p in stress.lags.items()}
-    costs = {
-        f"costs × {factor:g}{' (this run)' if factor == 1.0 else ''}": p for factor, p in stress.costs.items()
-    }
+    same = "" if result.bridge else " (this run)"  # a bridge ends at the engine that these runs are made on
+    lag = result.strategy.backtest.lag
+    lags = {f"lag {n}{same if n == lag else ''}": found for n, found in stress.lags.items()}
+    costs = {f"costs × {x:g}{same if x == 1.0 else ''}": found for x, found in stress.costs.items()}
     capitals = {f"{amount / 1e6:g} M USD": p for amount, p in stress.capitals.items()}
     return Section(
         title,
-        "The same strategy run again; everything not named is as in this run. These runs are no trials: nothing "
+        "The same strategy run again; everything not named is as "
+        f"{'in the last line of the bridge' if result.bridge else 'in this run'}. These runs are no trials: nothing "
         "was chosen by them. A lag of 0 fills at the close that was decided on and looks ahead.",
         [
             Chart(
