@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 from dataclasses import replace
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from kairos.cli import main
@@ -56,6 +59,13 @@ def rc_copy(db: Path, folder: Path) -> Path:
     copy = folder / "copy" / db.name
     Store(copy).relocate()
     return copy
+
+
+def rc_forget(store: Store) -> None:
+    """Only the published snapshot is kept, as after many nights."""
+    for path in store.layout.manifests.glob("*.json"):
+        if path.stem != store.snapshot().id:
+            path.unlink()
 
 
 def rc_code(*words: object) -> int:
@@ -114,8 +124,9 @@ def test_a_run_whose_results_and_snapshot_are_gone_is_repeated_on_the_present_da
     db = rc_copy(rc_db, tmp_path)
     old = find_run(Store(db).snapshot(), "wide").id
     kept = find_run(Store(db).snapshot(), "narrow")
-    rc_run(db, "wide", "top_n=5", "store.keep_snapshots=1")
+    rc_run(db, "wide", "top_n=5")
     store = Store(db)
+    rc_forget(store)
     run = find_run(store.snapshot(), old)
     assert stored(store, run) is None
     assert stored(store, kept) is not None  # not replaced: the present snapshot has it
@@ -127,6 +138,28 @@ def test_a_run_whose_results_and_snapshot_are_gone_is_repeated_on_the_present_da
     assert any("was repeated from the ledger; it gives the recorded Sharpe ratio" in w for w in both.warnings)
     before = Store(rc_db).snapshot().read("backtest_results_wide")["port_ret"].to_numpy()
     np.testing.assert_array_equal(both.runs[0].ret, before)
+
+
+def test_other_prices_are_told(rc_db: Path, tmp_path: Path) -> None:
+    db = rc_copy(rc_db, tmp_path)
+    rows = pq.read_table(next((rc_db.parent / "vendor").rglob("SEP*.parquet")))
+    held = Store(db).snapshot().read("backtest_weights_wide", ["ticker", "date"]).slice(200, 1).to_pylist()[0]
+    row = rows.filter((pc.field("ticker") == held["ticker"]) & (pc.field("date") == held["date"]))
+    changed = {name: 1.01 for name in ("open", "high", "low", "close", "closeadj")}
+    for name, factor in changed.items():
+        at = row.column_names.index(name)
+        row = row.set_column(at, name, pc.multiply(row[name], factor))
+    at = row.column_names.index("lastupdated")
+    row = row.set_column(at, "lastupdated", pa.array([dt.date(2030, 1, 1)]).cast(row["lastupdated"].type))
+    (tmp_path / "new").mkdir()
+    pq.write_table(row, tmp_path / "new" / "SEP.parquet")
+    ingest([tmp_path / "new"], db, settings=load())
+    build(db, settings=load())
+    rc_forget(Store(db))
+    found = rerun(db, "wide", settings=load())
+    assert not found.equal
+    assert any("has other prices" in line for line in found.changed)
+    assert any(line.startswith("port_ret:") for line in found.differences)
 
 
 def test_replaced_results_are_read_from_a_snapshot_that_still_has_them(rc_db: Path, tmp_path: Path) -> None:

@@ -113,7 +113,18 @@ def test_parts_add_up_to_the_return_of_every_day(rr_book: tuple[Any, Any]) -> No
     costs = sector_parts(held)["Trading costs"]
     assert costs.min() < 0.0
     assert (costs <= 0.0).all()
-    assert np.abs(sector_parts(held)["Interest and fees"]).max() < 5e-4  # only fees, never a price
+
+
+def test_what_is_left_of_a_day_is_borrow_and_financing(rr_book: tuple[Any, Any]) -> None:
+    result, _ = rr_book
+    held, book, costs = holdings(result), result.simulation.scaled, result.strategy.backtest.costs
+    gross, net = book.gross[result.rows], book.net[result.rows]
+    days = np.diff(held.dates).astype(int)
+    paid = 1.0 - held.cost[:-1]  # out of cash: positions weigh more in what is left
+    before, short = gross[:-1] / paid, (gross - net)[:-1] / 2.0 / paid
+    fees = (costs.financing_rate * np.maximum(before - 1.0, 0.0) + costs.borrow * short) * days / 365.0
+    np.testing.assert_allclose(sector_parts(held)["Interest and fees"][1:], -fees, atol=1e-9)
+    assert fees.max() > 1e-4
 
 
 def test_the_top_decile_earns_what_its_names_earn(rr_db: Path, rr_book: tuple[Any, Any]) -> None:
@@ -189,7 +200,7 @@ def test_regimes_take_the_label_of_the_day_before(rr_db: Path, rr_book: tuple[An
         ret = result.ret[1:][told[1:] == label]
         row = table[label.replace("_", " ")]
         assert row[0] - len(ret) in (0, 1)  # the first day has no day before it in the result
-        if row[0] == len(ret):
+        if row[0] == len(ret) > 1:
             assert row[2] == pytest.approx(ret.mean() * 252)
             assert row[4] == pytest.approx(ret.mean() / ret.std(ddof=1) * np.sqrt(252))
 
