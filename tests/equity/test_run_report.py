@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kairos.cli import main
 from kairos.equity.backtest import backtest
 from kairos.equity.backtest.factors import read_factors
 from kairos.equity.build import build
@@ -289,3 +290,17 @@ def test_a_mix_shows_the_shares_of_its_parts(rr_db: Path) -> None:
 def test_without_stress_the_page_says_how_to_ask(rr_book: tuple[Any, Any]) -> None:
     section = rr_section(tear_sheet(*rr_book), "Lags, costs, capacity")
     assert "--stress" in section.blocks[0].text  # type: ignore[union-attr]
+
+
+def test_the_console_says_what_the_result_is_worth(
+    rr_db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["equity", "backtest", "baseline", "--alpha", ALPHA, "--db", str(rr_db), "--set", "top_n=12"]
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--factors", str(tmp_path / "none.csv")])
+    assert left.value.code == 2
+    assert "--report" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--save-as", "rr_console"])
+    assert not left.value.code
+    assert "The confidence that its true Sharpe ratio is above 0 is" in capsys.readouterr().out

@@ -37,7 +37,7 @@ class Compared:
     Attributes
     ----------
     label : str
-        Name of the strategy, with the end of the identifier where two have the same.
+        Name of the result, with the end of the identifier where two have the same.
     run : Run
         The row of the ledger.
     headline : dict
@@ -77,7 +77,7 @@ class Comparison:
     days : (D,)
         Dates that all runs have a return on.
     correlation : (N, N)
-        Of the returns on those dates.
+        Of the returns on those dates; NaN where returns are of different length.
     gaps : list of SharpeGap
         Differences of the Sharpe ratios on those dates, by pair; empty when they can't be compared.
     settings : list of (str, list)
@@ -156,22 +156,18 @@ def compare(db: Path, names: Sequence[str], *, settings: Settings, namespace: st
     runs = [_compared(store, run, label, settings) for run, label in zip(meant, _labels(meant), strict=True)]
     days = reduce(np.intersect1d, [one.dates for one in runs])
     ret = np.column_stack([one.ret[np.isin(one.dates, days)] for one in runs])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = (
-            np.atleast_2d(np.corrcoef(ret, rowvar=False))
-            if len(days) > 2
-            else np.full((len(runs),) * 2, np.nan)
-        )
+    correlation, gaps = np.full((len(runs), len(runs)), np.nan), []
     periods = {one.periods_per_year for one in runs}
-    gaps = []
     if len(periods) == 1 and len(days) > 2:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            correlation = np.corrcoef(ret, rowvar=False)
         block = max(block_length(column) for column in ret.T)
         gaps = sharpe_gaps(ret, periods.pop(), block=block, seed=SEED, level=LEVEL)
     return Comparison(runs, days, correlation, gaps, _settings(meant), _warnings(runs, days))
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
-    names = [headline_of(run)["strategy"] for run in runs]
+    names = [headline_of(run)["table"].removeprefix("backtest_results_") for run in runs]
     return [
         name if names.count(name) == 1 else f"{name} {run.id.rpartition('-')[2]}"
         for name, run in zip(names, runs, strict=True)
@@ -246,8 +242,8 @@ def _warnings(runs: Sequence[Compared], days: Dates) -> list[str]:
         found.append("The runs were made by different versions of the code.")
     if len({one.periods_per_year for one in runs}) > 1:
         found.append(
-            "Some runs count one return a session and others one a rebalance: their Sharpe ratios are not "
-            "compared in pairs, and correlations are of returns of different length."
+            "Some runs count one return a session and others one a rebalance: they are neither correlated nor "
+            "compared in pairs."
         )
     longest = max(len(one.dates) for one in runs)
     if len(days) < longest:
