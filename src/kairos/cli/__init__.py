@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kairos import __version__
-from kairos.cli import adr, config, console, demo, doctor, live, simulate
+from kairos.cli import adr, config, console, demo, doctor, live, rerun, simulate
 from kairos.errors import KairosError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(simulate.app, name="simulate")
 app.command("demo")(demo.demo)
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)
+app.command("rerun")(rerun.rerun)
 
 
 def _print_version(wanted: bool) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kairos.equity.backtest import BacktestResult
+    from kairos.equity.backtest.factors import Factors
     from kairos.equity.universe_comparison import UniverseComparison
     from kairos.settings import Settings
     from kairos.store import Store
@@ -405,6 +406,10 @@ def backtest(
         bool, typer.Option("--stress", help="Run again at other lags, costs and capitals.")
     ] = False,
     report: ReportOption = None,
+    factors: Annotated[
+        Path | None,
+        typer.Option("--factors", metavar="FILE", help="Daily factor returns for the report, e.g. French's."),
+    ] = None,
     namespace: NamespaceOption = "main",
     snapshot: SnapshotOption = None,
     config: ConfigOption = None,
@@ -418,8 +423,10 @@ def backtest(
 
     Example: kairos equity backtest baseline risk1 --alpha ret_21d --lower-is-better --report tear.html
     """
+    from kairos.cli.backtest_output import print_worth
     from kairos.equity.backtest import backtest as run
 
+    explained = _factors(factors, report)
     given = {"start": start, "end": end, "lag": lag}
     flags = [f"{key}={value}" for key, value in given.items() if value is not None]  # of the strategies run
     settings = settings_of(config, [*(overrides or ()), *flags], db, strategies)
@@ -443,8 +450,52 @@ def backtest(
         console.emit_json([{**result.headline(), "run": entry.id} for result, entry in found])
     else:
         _print_headlines(found)
+        print_worth(found)
     if report is not None:
-        _write_sheets(found, report)
+        _write_sheets(found, report, explained)
+
+
+@app.command()
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...", help="Runs of the ledger: identifiers, beginnings of them, names of results."
+        ),
+    ],
+    db: DbOption = None,
+    report: ReportOption = None,
+    namespace: NamespaceOption = "main",
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Put recorded backtests side by side: numbers, differences of the Sharpe ratios, configuration.
+
+    A run whose results a later run of the same name has replaced is repeated from the ledger.
+
+    Example: kairos equity compare longonly_r4 ls_opt --report both.html
+    """
+    from kairos.cli.backtest_output import print_comparison
+    from kairos.equity.compare import compare as side_by_side
+
+    settings = settings_of(config, overrides, db)
+    _check_report(report)
+    with console.progress("Comparing"):
+        found = side_by_side(Path(settings.data.db), names, settings=settings, namespace=namespace)
+    if json:
+        console.emit_json(found.as_dict())
+    else:
+        print_comparison(found)
+    if report is not None:
+        from kairos.equity.sheets.comparison import comparison_page
+
+        command = _command(
+            " ".join(["equity compare", *names]),
+            ("--namespace", namespace if namespace != "main" else None),
+        )
+        comparison_page(found, command).write(report)
+        console.note(f"report: {report}")
 
 
 @app.command()
@@ -721,7 +772,19 @@ def _print_comparison(found: "UniverseComparison") -> None:
         console.note(line)
 
 
-def _write_sheets(found: "Sequence[tuple[BacktestResult, Run]]", report: Path) -> None:
+def _factors(path: Path | None, report: Path | None) -> "Factors | None":
+    """Read the factors before anything is computed; they go into a report only."""
+    from kairos.equity.backtest.factors import read_factors
+    from kairos.errors import InputError
+
+    if path is not None and report is None:
+        raise InputError("--factors is for the report: name one with --report")
+    return None if path is None else read_factors(path)
+
+
+def _write_sheets(
+    found: "Sequence[tuple[BacktestResult, Run]]", report: Path, factors: "Factors | None" = None
+) -> None:
     """One file a strategy: the given name, and with several strategies the strategy behind it."""
     from kairos.equity.sheets import tear_sheet
     from kairos.report import tearsheet
@@ -732,7 +795,7 @@ def _write_sheets(found: "Sequence[tuple[BacktestResult, Run]]", report: Path) -
             if len(found) == 1
             else report.with_name(f"{report.stem}_{result.strategy.name}{report.suffix}")
         )
-        tearsheet(tear_sheet(result, run)).write(name)
+        tearsheet(tear_sheet(result, run, factors)).write(name)
         console.note(f"report: {name}")
 
 

@@ -13,6 +13,7 @@
 * `kairos.evaluation.regression`: returns explained by factors over time
 * `kairos.evaluation.attribution`: exposures of a book, its return by group and by factor
 * `kairos.evaluation.capacity`: Sharpe ratio against capital
+* `kairos.evaluation.comparison`: Sharpe ratios of several strategies in pairs
 
 Returns are simple and fractions. A return of row t is earned over the session that ends at the close of t; a
 signal of row t is known after that close, and is measured against returns that start later. Panels are
@@ -34,6 +35,7 @@ from kairos.evaluation.attribution import (
 )
 from kairos.evaluation.bootstrap import block_length, bootstrap_interval
 from kairos.evaluation.capacity import capacity
+from kairos.evaluation.comparison import SharpeGap, sharpe_gaps
 from kairos.evaluation.growth import (
     Drawdown,
     annual_return,
@@ -127,6 +129,7 @@ __all__ = [
     "QuantilePortfolios",
     "RollingRegression",
     "SharpeDifference",
+    "SharpeGap",
     "annual_return",
     "attribute_to_factors",
     "attribute_to_groups",
@@ -171,6 +174,7 @@ __all__ = [
     "rolling_volatility",
     "romano_wolf",
     "sharpe_difference",
+    "sharpe_gaps",
     "sharpe_ratio",
     "sharpe_se",
     "signal_correlation",

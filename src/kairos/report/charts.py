@@ -15,6 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from kairos.errors import InputError
+from kairos.report.format import show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,6 +115,30 @@ class Estimate:
     n: int | None = None
 
 
+@dataclass(frozen=True)
+class Band:
+    """A stretch of time behind a chart.
+
+    Parameters
+    ----------
+    first, last : date or datetime64
+        Where it begins and ends.
+    colour : str
+        One of the palette's.
+    opacity : float
+        From 0 to 1.
+    low, high : float
+        Which part of the height it takes, from 0 at the bottom to 1.
+    """
+
+    first: Day
+    last: Day
+    colour: str
+    opacity: float
+    low: float = 0.0
+    high: float = 1.0
+
+
 def lines(
     dates: Dates,
     series: Mapping[str, Series],
@@ -185,6 +210,20 @@ def equity_curve(
     return figure
 
 
+def shaded(figure: go.Figure, bands: Sequence[Band]) -> go.Figure:
+    """Lay bands behind a chart over dates."""
+    shapes = [
+        {
+            "type": "rect", "layer": "below", "xref": "x", "yref": "paper", "line": {"width": 0},
+            "x0": _days([band.first])[0], "x1": _days([band.last])[0], "y0": band.low, "y1": band.high,
+            "fillcolor": band.colour, "opacity": band.opacity,
+        }
+        for band in bands
+    ]  # fmt: skip
+    figure.layout.shapes = [*shapes, *(shape.to_plotly_json() for shape in figure.layout.shapes)]
+    return figure
+
+
 def drawdown(dates: Dates, drawdowns: Mapping[str, Series], *, split: Day | None = None) -> go.Figure:
     """Draw the fall from the running maximum (fractions ≤ 0); the first series is filled."""
     figure = lines(dates, drawdowns, kind="percent", split=split, zero=True)
@@ -248,6 +287,50 @@ def intervals(
         figure.add_bar(x=labels, y=points, marker=marker, error_y=span, hovertemplate=hover)
         figure.update_xaxes(type="category")
         figure.update_yaxes(zeroline=True)
+    return figure
+
+
+def waterfall(labels: Sequence[str], levels: Series, *, kind: Kind = "percent") -> go.Figure:
+    """Draw how a number gets from its first level to its last: the first level, the steps, the last one.
+
+    Parameters
+    ----------
+    labels : L texts
+        The first one names the first level, the others the step that leads to theirs.
+    levels : L floats
+        After each step.
+    kind : Kind
+        How the values are written.
+
+    Raises
+    ------
+    InputError
+        If there is not one level a label.
+    """
+    points = np.asarray(levels, dtype=float)
+    if points.shape != (len(labels),):
+        raise InputError(f"waterfall: {points.size} levels for {len(labels)} labels")
+    steps = np.diff(points)
+    names = [_text(label).replace(" ", "<br>") for label in (*labels, "result")]
+    bases = [0.0, *points[:-1].tolist(), 0.0]
+    heights = _points([points[0], *steps, points[-1]], kind)
+    colours = [GREY, *_signed(heights[1:-1]), INK]
+    signs = ["", *("+" if (step or 0.0) > 0 else "" for step in heights[1:-1]), ""]
+    scale = 1e4 if kind == "basis_points" else 1.0
+    figure = _figure(kind)
+    figure.add_bar(
+        x=names,
+        y=heights,
+        base=[base * scale for base in bases],
+        marker={"color": colours, "opacity": 0.85},
+        text=[f"{sign}{show(height, kind)}" for sign, height in zip(signs, heights, strict=True)],
+        textposition="outside",
+        cliponaxis=False,
+        hovertemplate="%{x}: %{text}<extra></extra>",
+    )
+    figure.update_layout(showlegend=False, bargap=0.35, hovermode="closest", height=320)
+    figure.update_xaxes(type="category", tickangle=0)
+    figure.update_yaxes(zeroline=True)
     return figure
 
 

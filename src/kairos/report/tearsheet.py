@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SIDES = ("Portfolio", "Benchmark", "Active")
 _TILES = 6
+_BANDS = (
+    " Behind it the regime: blue is a rising market, orange a falling one, and the strip at the bottom marks "
+    "high volatility."
+)
 _FULL_SHADE_MONTH = 0.10
 _FULL_SHADE_YEAR = 0.30
 
@@ -111,6 +115,14 @@ class TearSheet:
         classified from current metadata.
     out_of_sample_from : date or datetime64, optional
         Marked on the charts.
+    period : str
+        What a return is of: "session", or "rebalance".
+    bands : Sequence[Band]
+        Regimes, behind the growth of 1.
+    looks_ahead : bool
+        The numbers know something of the future; the title says so.
+    worth, studies : Sequence[Section]
+        What stands after the headline, and after the book.
     """
 
     strategy: str
@@ -139,22 +151,31 @@ class TearSheet:
     warnings: Sequence[str] = ()
     samples: Mapping[str, Sequence[Headline]] = field(default_factory=dict)
     out_of_sample_from: Day | None = None
+    period: str = "session"
+    looks_ahead: bool = False
+    bands: Sequence[charts.Band] = ()
+    worth: Sequence[Section] = ()
+    studies: Sequence[Section] = ()
 
 
 def tearsheet(sheet: TearSheet) -> Page:
     """Lay a tear sheet out: headline, growth, risk over time, calendar, trading, book, assumptions."""
     return Page(
         title=f"{sheet.strategy} on {sheet.alpha}",
-        subtitle="Backtest, net of costs",
+        subtitle="Backtest that looks ahead: for comparison only"
+        if sheet.looks_ahead
+        else "Backtest, net of costs",
         facts=sheet.facts,
         warnings=sheet.warnings,
         sections=[
             _headline(sheet),
+            *sheet.worth,
             _growth(sheet),
             _risk(sheet),
             _calendar(sheet),
             _trading(sheet),
             _book(sheet),
+            *sheet.studies,
             Section("What was assumed", blocks=[Facts(sheet.assumptions)]),
         ],
     )
@@ -169,8 +190,9 @@ def _headline(sheet: TearSheet) -> Section:
         blocks.append(Grid([_headline_table(name, rows) for name, rows in sheet.samples.items()]))
     return Section(
         "Headline",
-        "Daily returns, compounded, after every cost stated below. Under Active stand the difference of the "
-        "annual returns, and of the daily differences the information ratio and the tracking error.",
+        f"Returns of each {sheet.period}, compounded, after every cost stated below. Under Active stand the "
+        "difference of the annual returns, and of the differences of the returns the information ratio and "
+        "the tracking error.",
         blocks,
     )
 
@@ -195,8 +217,11 @@ def _growth(sheet: TearSheet) -> Section:
         blocks=[
             Chart(
                 "Growth of 1",
-                charts.equity_curve(sheet.dates, sheet.wealth, split=sheet.out_of_sample_from),
-                "Logarithmic: equal distances are equal percentages.",
+                charts.shaded(
+                    charts.equity_curve(sheet.dates, sheet.wealth, split=sheet.out_of_sample_from),
+                    sheet.bands,
+                ),
+                "Logarithmic: equal distances are equal percentages." + (_BANDS if sheet.bands else ""),
                 f"Lines over time of the growth of 1 for: {names}.",
             ),
             Chart(
@@ -210,7 +235,7 @@ def _growth(sheet: TearSheet) -> Section:
 
 
 def _risk(sheet: TearSheet) -> Section:
-    window = f"{sheet.rolling_window} sessions"
+    window = f"{sheet.rolling_window} {sheet.period}s"
     split = sheet.out_of_sample_from
     return Section(
         "Risk over time",
@@ -232,10 +257,10 @@ def _risk(sheet: TearSheet) -> Section:
                 ]
             ),
             Chart(
-                "Daily net returns",
+                "Daily net returns" if sheet.period == "session" else f"Net returns of each {sheet.period}",
                 charts.distribution(sheet.returns),
-                "How many days had which return.",
-                "Histogram of the daily net returns.",
+                f"How many {sheet.period}s had which return.",
+                f"Histogram of the net returns of each {sheet.period}.",
             ),
         ],
     )

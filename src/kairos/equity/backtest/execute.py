@@ -53,6 +53,7 @@ def run_strategy(
         bench,
         name,
         facts,
+        context,
     )
 
 

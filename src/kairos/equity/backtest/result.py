@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kairos.equity.backtest.relax import Relaxation
     from kairos.equity.backtest.study import Bridge, Stress
     from kairos.equity.backtest.trials import Deflation
+    from kairos.equity.context import Context
     from kairos.equity.frame import SomeRows
     from kairos.settings import Strategy
 
@@ -50,6 +51,8 @@ class BacktestResult:
         What the benchmark is.
     facts : mapping
         About universe and data, for the report.
+    context : Context
+        The tables that it was made from.
     deflation, bridge, stress : optional
         What the result is worth after the choice among trials; what each correction of the manual's
         accounting costs; the same strategy at other lags, costs and capitals.
@@ -64,6 +67,7 @@ class BacktestResult:
     bench_daily: Series
     bench_name: str
     facts: Mapping[str, Any]
+    context: Context
     deflation: Deflation | None = None
     bridge: Bridge | None = None
     stress: Stress | None = None

@@ -1,0 +1,254 @@
+"""`kairos equity compare`: recorded backtests side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
+from kairos.equity.context import open_store
+from kairos.equity.frame import Array, dates, numbers
+from kairos.equity.recorded import find_run, headline_of, leaves, namespace_of, stored
+from kairos.equity.rerun import repeat
+from kairos.errors import InputError
+from kairos.evaluation.bootstrap import block_length, bootstrap_interval
+from kairos.evaluation.comparison import SharpeGap, sharpe_gaps
+from kairos.settings import Settings
+from kairos.store import Store
+from kairos.store.ledger import Run
+
+SEED = 0
+LEVEL = 0.90
+
+Dates = np.ndarray[Any, np.dtype[np.datetime64]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One run of a comparison.
+
+    Attributes
+    ----------
+    label : str
+        Name of the result, with the end of the identifier where two have the same.
+    run : Run
+        The row of the ledger.
+    headline : dict
+        The numbers of the ledger.
+    dates, ret, bench : (T,)
+        Net return of the scaled book and of its benchmark.
+    sharpe, drawdown : (float, float)
+        90 % bootstrap interval of the Sharpe ratio a year and of the deepest drawdown.
+    note : str
+        Where the returns come from when they are not the stored ones.
+    """
+
+    label: str
+    run: Run
+    headline: dict[str, Any]
+    dates: Dates
+    ret: Array
+    bench: Array
+    sharpe: tuple[float, float]
+    drawdown: tuple[float, float]
+    note: str
+
+    @property
+    def periods_per_year(self) -> float:
+        """Returns a year."""
+        return float(self.headline.get("periods_per_year", SESSIONS_PER_YEAR))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs side by side.
+
+    Attributes
+    ----------
+    runs : sequence of Compared
+        In the order asked for.
+    days : (D,)
+        Dates that all runs have a return on.
+    correlation : (N, N)
+        Of the returns on those dates; NaN where returns are of different length.
+    gaps : list of SharpeGap
+        Differences of the Sharpe ratios on those dates, by pair; empty when they can't be compared.
+    settings : list of (str, list)
+        Keys of the configuration that differ, and each run's value as JSON.
+    warnings : list of str
+        To be read before any number.
+    """
+
+    runs: Sequence[Compared]
+    days: Dates
+    correlation: Array
+    gaps: list[SharpeGap]
+    settings: list[tuple[str, list[str]]]
+    warnings: list[str]
+
+    @property
+    def labels(self) -> list[str]:
+        """Of the runs."""
+        return [one.label for one in self.runs]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the daily returns, for JSON."""
+        return {
+            "runs": [
+                {
+                    "label": one.label,
+                    "run": one.run.id,
+                    "command": one.run.command,
+                    "snapshot": one.run.snapshot,
+                    "code_version": one.run.code_version,
+                    "sharpe_interval": one.sharpe,
+                    "drawdown_interval": one.drawdown,
+                    "note": one.note,
+                    **one.headline,
+                }
+                for one in self.runs
+            ],
+            "common_dates": len(self.days),
+            "correlation": self.correlation,
+            "sharpe_differences": [
+                {**vars(gap), "first": self.labels[gap.first], "second": self.labels[gap.second]}
+                for gap in self.gaps
+            ],
+            "settings": [{"key": key, "values": values} for key, values in self.settings],
+            "warnings": self.warnings,
+        }
+
+
+def compare(db: Path, names: Sequence[str], *, settings: Settings, namespace: str = "main") -> Comparison:
+    """Put recorded backtests side by side.
+
+    The returns of a run are read from its results, in whatever kept snapshot still has them. Where a later
+    run of the same name has replaced them in all, the run is repeated from the ledger, and the comparison
+    says so and whether the repetition gives the recorded numbers.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Two or more, as in `find_run`.
+
+    Raises
+    ------
+    InputError
+        Fewer than two runs, one twice, or no such run.
+    """
+    store = open_store(db, settings)
+    now = store.snapshot()
+    meant = [find_run(now, name, namespace) for name in names]
+    ids = [run.id for run in meant]
+    twice = next((run for run in ids if ids.count(run) > 1), None)
+    if twice:
+        same = [name for name, run in zip(names, ids, strict=True) if run == twice]
+        raise InputError(f"{' and '.join(same)} are the same run, {twice}: name each run once")
+    if len(meant) < 2:
+        raise InputError("a comparison needs two runs or more; the table runs lists them")
+    runs = [_compared(store, run, label, settings) for run, label in zip(meant, _labels(meant), strict=True)]
+    days = reduce(np.intersect1d, [one.dates for one in runs])
+    ret = np.column_stack([one.ret[np.isin(one.dates, days)] for one in runs])
+    correlation, gaps = np.full((len(runs), len(runs)), np.nan), []
+    periods = {one.periods_per_year for one in runs}
+    if len(periods) == 1 and len(days) > 2:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            correlation = np.asarray(np.corrcoef(ret, rowvar=False))
+        block = max(block_length(column) for column in ret.T)
+        gaps = sharpe_gaps(ret, periods.pop(), block=block, seed=SEED, level=LEVEL)
+    return Comparison(runs, days, correlation, gaps, _settings(meant), _warnings(runs, days))
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    names = [headline_of(run)["table"].removeprefix("backtest_results_") for run in runs]
+    return [
+        name if names.count(name) == 1 else f"{name} {run.id.rpartition('-')[2]}"
+        for name, run in zip(names, runs, strict=True)
+    ]
+
+
+def _compared(store: Store, run: Run, label: str, settings: Settings) -> Compared:
+    daily, note = stored(store, run), ""
+    if daily is None:
+        daily, note = _repeated(store, run, label, settings)
+    ret, headline = numbers(daily["port_ret"]), headline_of(run)
+    block, year = block_length(ret), np.sqrt(headline.get("periods_per_year", SESSIONS_PER_YEAR))
+    low, high = bootstrap_interval(ret, "sharpe", block=block, seed=SEED, level=LEVEL)
+    return Compared(
+        label=label,
+        run=run,
+        headline=headline,
+        dates=dates(daily["date"]),
+        ret=ret,
+        bench=numbers(daily["bench_ret"]),
+        sharpe=(low * year, high * year),
+        drawdown=bootstrap_interval(ret, "max_drawdown", block=block, seed=SEED, level=LEVEL),
+        note=note,
+    )
+
+
+def _repeated(store: Store, run: Run, label: str, settings: Settings) -> tuple[pa.Table, str]:
+    again = repeat(store, run, settings)
+    found, told = again.result.performance.sharpe, headline_of(run)["sharpe"]
+    same = "it gives the recorded Sharpe ratio"
+    if found != told:
+        changed = "; ".join(again.changed) or "nothing that is recorded has changed"
+        same = f"it gives a Sharpe ratio of {found:.4f} instead of {told:.4f} ({changed})"
+    return again.result.daily(), (
+        f"{label}: a later run of the same name has replaced the results of run {run.id}, so it was repeated "
+        f"from the ledger; {same}."
+    )
+
+
+def _settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
+    """Keys of the resolved configurations whose values are not the same in all runs.
+
+    The entries of strategies count only for parts of a mix: those that were run stand there resolved.
+    """
+    configs = [json.loads(run.config) for run in runs]
+    mixed = {name for config in configs for name in config["strategy"]["mix"]["strategies"]}
+    flat = [leaves(config) for config in configs]
+    keys = dict.fromkeys(key for config in flat for key in config)
+    found = []
+    for key in keys:
+        if key == "strategy.name" or key.startswith("equity.backtest."):
+            continue  # the first is the label; the second is resolved under strategy.backtest
+        if key.startswith("equity.strategies.") and key.split(".")[2] not in mixed:
+            continue
+        values = [
+            json.dumps(config[key], ensure_ascii=False) if config.get(key, {}) != {} else ""
+            for config in flat
+        ]
+        if len(set(values)) > 1:
+            found.append((key, values))
+    return found
+
+
+def _warnings(runs: Sequence[Compared], days: Dates) -> list[str]:
+    found = [f"{one.label}: {line}" for one in runs for line in one.headline.get("looks_ahead", [])]
+    found += [one.note for one in runs if one.note]
+    if len({namespace_of(one.run) for one in runs}) > 1:
+        found.append("The runs are of different namespaces: their universes differ.")
+    if len({one.headline["data"] for one in runs}) > 1:
+        found.append("The runs saw different prices: differences may come from the data.")
+    if len({one.run.code_version for one in runs}) > 1:
+        found.append("The runs were made by different versions of the code.")
+    if len({one.periods_per_year for one in runs}) > 1:
+        found.append(
+            "Some runs count one return a session and others one a rebalance: they are neither correlated "
+            "nor compared in pairs."
+        )
+    longest = max(len(one.dates) for one in runs)
+    if len(days) < longest:
+        found.append(
+            f"The runs share {len(days):,} dates; the longest has {longest:,}. Headline numbers are of each "
+            "run's own period, correlations and differences of the shared dates."
+        )
+    return found
