@@ -33,7 +33,7 @@ STRATEGIES = (
 ROOM = (
     "equity.live.min_names=8",
     "equity.live.min_std=0.001",
-    "equity.backtest.start=2017-01-03",
+    "equity.backtest.start=2017-05-01",
     "equity.strategies.baseline.top_n=9",
     "equity.strategies.risk1.top_n=12",
     "equity.strategies.risk2.max_name=0.25",
@@ -47,6 +47,10 @@ ROOM = (
     "equity.strategies.short_only.bottom_n=9",
 )
 """Sixty tickers hold no seventy-five names of three per cent."""
+
+
+READ = ("feat_price_action", "feat_adv", "feat_vol_sizing", "feat_beta", "regime_history_academic")
+"""Tables of a decision on `ALPHA`."""
 
 
 def configured(*overrides: str):
@@ -119,8 +123,8 @@ def test_nothing_after_the_date_matters(three_years, tmp_path):
     market = copied(three_years, tmp_path)
     settings = configured()
     sessions = market.context().sessions
-    date = sessions[-130].item()
-    build(market.db, settings=settings, as_of=date, into="then")
+    date = sessions[-50].item()
+    build(market.db, READ, settings=settings, as_of=date, into="then")
     for strategy in ("risk4", "ls_opt", "regime_switching"):
         now = choose(market, strategy, settings, date=date)
         then = choose(market, strategy, settings, date=date, namespace="then")
@@ -473,7 +477,7 @@ def test_a_table_that_ends_early_is_refused(three_years, tmp_path):
     market = copied(three_years, tmp_path)
     settings = configured()
     early = market.context().sessions[-30].item()
-    build(market.db, settings=settings, as_of=early, into="then")
+    build(market.db, READ, settings=settings, as_of=early, into="then")
     with pytest.raises(InputError, match=r"prices run to .* but the tables are built to"):
         choose(market, "risk4", settings, namespace="then")
     late = market.context().sessions[-10].item()
