@@ -18,7 +18,8 @@ from tables_market import copied
 from kairos.cli import main
 from kairos.equity.backtest.execute import run_strategy
 from kairos.equity.backtest.limits import Rule
-from kairos.equity.backtest.strategy import CrossSection, select
+from kairos.equity.backtest.simulate import held_by
+from kairos.equity.backtest.strategy import CrossSection, Desk, Target, select
 from kairos.equity.build import build
 from kairos.equity.live import picks
 from kairos.equity.live.lots import Rebalance
@@ -368,6 +369,16 @@ def test_a_real_short_on_the_list_may_stay_but_not_grow(three_years, tmp_path):
     found = weights_of(choose(three_years, "ls_opt", settings, **options, hard_to_borrow=listed))
     assert grows[short] < held[short] / 1e7 - 1e-4
     assert held[short] / 1e7 - 1e-9 <= found.get(short, 0.0) <= 0.0
+
+
+def test_a_real_book_is_held_in_units_of_the_raw_one():
+    """Three tenths of capital at a scale of 1.5 are two tenths; simulated shorts on the list don't count."""
+    simulated = Target(np.array([2, 4, 6]), np.array([0.5, -0.1, -0.2]))
+    real = Target(np.array([4, 7]), np.array([-0.3, 0.6]))
+    held = held_by(Desk(real, np.array([4])), simulated, 1.5)
+    assert (held.names.tolist(), held.weight.tolist()) == ([4, 7], pytest.approx([-0.2, 0.4]))
+    held = held_by(Desk(None, np.array([2, 4])), simulated, 1.5)
+    assert (held.names.tolist(), held.weight.tolist()) == ([2, 6], [0.5, -0.2])
 
 
 def test_longs_are_selected_as_without_a_list():
