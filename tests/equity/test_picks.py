@@ -18,7 +18,8 @@ from tables_market import copied
 from kairos.cli import main
 from kairos.equity.backtest.execute import run_strategy
 from kairos.equity.backtest.limits import Rule
-from kairos.equity.backtest.strategy import CrossSection, select
+from kairos.equity.backtest.simulate import held_by
+from kairos.equity.backtest.strategy import CrossSection, Desk, Target, select
 from kairos.equity.build import build
 from kairos.equity.live import picks
 from kairos.equity.live.lots import Rebalance
@@ -33,7 +34,7 @@ STRATEGIES = (
 ROOM = (
     "equity.live.min_names=8",
     "equity.live.min_std=0.001",
-    "equity.backtest.start=2017-01-03",
+    "equity.backtest.start=2017-05-01",
     "equity.strategies.baseline.top_n=9",
     "equity.strategies.risk1.top_n=12",
     "equity.strategies.risk2.max_name=0.25",
@@ -47,6 +48,10 @@ ROOM = (
     "equity.strategies.short_only.bottom_n=9",
 )
 """Sixty tickers hold no seventy-five names of three per cent."""
+
+
+READ = ("feat_price_action", "feat_adv", "feat_vol_sizing", "feat_beta", "regime_history_academic")
+"""Tables of a decision on `ALPHA`."""
 
 
 def configured(*overrides: str):
@@ -119,8 +124,8 @@ def test_nothing_after_the_date_matters(three_years, tmp_path):
     market = copied(three_years, tmp_path)
     settings = configured()
     sessions = market.context().sessions
-    date = sessions[-130].item()
-    build(market.db, settings=settings, as_of=date, into="then")
+    date = sessions[-50].item()
+    build(market.db, READ, settings=settings, as_of=date, into="then")
     for strategy in ("risk4", "ls_opt", "regime_switching"):
         now = choose(market, strategy, settings, date=date)
         then = choose(market, strategy, settings, date=date, namespace="then")
@@ -366,6 +371,16 @@ def test_a_real_short_on_the_list_may_stay_but_not_grow(three_years, tmp_path):
     assert held[short] / 1e7 - 1e-9 <= found.get(short, 0.0) <= 0.0
 
 
+def test_a_real_book_is_held_in_units_of_the_raw_one():
+    """Three tenths of capital at a scale of 1.5 are two tenths; simulated shorts on the list don't count."""
+    simulated = Target(np.array([2, 4, 6]), np.array([0.5, -0.1, -0.2]))
+    real = Target(np.array([4, 7]), np.array([-0.3, 0.6]))
+    held = held_by(Desk(real, np.array([4])), simulated, 1.5)
+    assert (held.names.tolist(), held.weight.tolist()) == ([4, 7], pytest.approx([-0.2, 0.4]))
+    held = held_by(Desk(None, np.array([2, 4])), simulated, 1.5)
+    assert (held.names.tolist(), held.weight.tolist()) == ([2, 6], [0.5, -0.2])
+
+
 def test_longs_are_selected_as_without_a_list():
     section = CrossSection(np.arange(8), np.arange(8.0))
     strategy = load().equity.strategy("ls").model_copy(update={"top_n": 3, "bottom_n": 3, "rank_by": "alpha"})
@@ -473,7 +488,7 @@ def test_a_table_that_ends_early_is_refused(three_years, tmp_path):
     market = copied(three_years, tmp_path)
     settings = configured()
     early = market.context().sessions[-30].item()
-    build(market.db, settings=settings, as_of=early, into="then")
+    build(market.db, READ, settings=settings, as_of=early, into="then")
     with pytest.raises(InputError, match=r"prices run to .* but the tables are built to"):
         choose(market, "risk4", settings, namespace="then")
     late = market.context().sessions[-10].item()

@@ -221,7 +221,7 @@ def _simulate(
         scale = scale_of(past)
         held, run.held = raw.target, scaled.target
         if desk is not None and t == last:
-            held = _held_by(desk, held, scale)
+            held = held_by(desk, held, scale)
             section = replace(section, barred=np.isin(section.names, desk.barred))
         book = choose(t, section, held, scale) if signals.allowed[t] else Book(NOTHING)
         target = book.target
@@ -254,7 +254,7 @@ def _advance(
         account.advance(to, replaced=replaced)
 
 
-def _held_by(desk: Desk, simulated: Target, scale: float) -> Target:
+def held_by(desk: Desk, simulated: Target, scale: float) -> Target:
     """The raw book of a desk; simulated shorts of names that it can't short don't count as held."""
     if desk.held is not None:
         return Target(desk.held.names, desk.held.weight / scale)
