@@ -87,6 +87,8 @@ def type_of(key: str) -> str:
     """Type and bounds of a setting, in words."""
     parts = re.findall(r'"[^"]*"|[^.]+', key)
     model: type[Section] = Settings
+    if parts[:2] == ["equity", "strategies"] and parts[3:] == ["base"]:
+        return "name of a strategy"
     if parts[:2] == ["equity", "strategies"]:
         parts, model = parts[3:], StrategyDefaults if parts[3] in StrategyDefaults.model_fields else Backtest
     elif parts[:2] == ["equity", "composites"]:
