@@ -160,7 +160,7 @@ def compare(db: Path, names: Sequence[str], *, settings: Settings, namespace: st
     periods = {one.periods_per_year for one in runs}
     if len(periods) == 1 and len(days) > 2:
         with np.errstate(divide="ignore", invalid="ignore"):
-            correlation = np.corrcoef(ret, rowvar=False)
+            correlation = np.atleast_2d(np.corrcoef(ret, rowvar=False))
         block = max(block_length(column) for column in ret.T)
         gaps = sharpe_gaps(ret, periods.pop(), block=block, seed=SEED, level=LEVEL)
     return Comparison(runs, days, correlation, gaps, _settings(meant), _warnings(runs, days))
@@ -242,8 +242,8 @@ def _warnings(runs: Sequence[Compared], days: Dates) -> list[str]:
         found.append("The runs were made by different versions of the code.")
     if len({one.periods_per_year for one in runs}) > 1:
         found.append(
-            "Some runs count one return a session and others one a rebalance: they are neither correlated nor "
-            "compared in pairs."
+            "Some runs count one return a session and others one a rebalance: they are neither correlated "
+            "nor compared in pairs."
         )
     longest = max(len(one.dates) for one in runs)
     if len(days) < longest:
