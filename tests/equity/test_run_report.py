@@ -244,6 +244,15 @@ def test_loadings_on_the_users_factors(rr_book: tuple[Any, Any], tmp_path: Path)
     assert "&lt;script&gt;alert(1)" in html
 
 
+def test_factors_without_a_shared_session_leave_the_rest_of_the_report(
+    rr_book: tuple[Any, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "old.csv"
+    path.write_text("date,mkt\n" + "\n".join(f"1990-01-{day:02},0.0{day}" for day in range(1, 20)))
+    sheet = tear_sheet(*rr_book, read_factors(path, unit="decimal"))
+    assert "no session between" in rr_section(sheet, "Factors of the market").blocks[0].text  # type: ignore[union-attr]
+
+
 def test_one_return_a_rebalance_has_its_own_dates_and_says_that_it_looks_ahead(rr_db: Path) -> None:
     result, run = rr_run(rr_db, "risk1", "compat_manual=true", save_as="rr_manual", stress=True)
     sheet = tear_sheet(result, run)

@@ -160,7 +160,7 @@ def compare(db: Path, names: Sequence[str], *, settings: Settings, namespace: st
     periods = {one.periods_per_year for one in runs}
     if len(periods) == 1 and len(days) > 2:
         with np.errstate(divide="ignore", invalid="ignore"):
-            correlation = np.asarray(np.corrcoef(ret, rowvar=False))
+            correlation = np.atleast_2d(np.corrcoef(ret, rowvar=False))
         block = max(block_length(column) for column in ret.T)
         gaps = sharpe_gaps(ret, periods.pop(), block=block, seed=SEED, level=LEVEL)
     return Comparison(runs, days, correlation, gaps, _settings(meant), _warnings(runs, days))

@@ -86,7 +86,7 @@ def run_row(context: Context, result: BacktestResult, name: str, benchmark: str 
     ]
     return new_run(
         shlex.join(["equity", "backtest", strategy.name, *flags]),
-        snapshot=context.snapshot.id,
+        snapshot=result.facts["snapshot"],
         config={
             "strategy": strategy.model_dump(mode="json"),
             "equity": context.settings.part("equity"),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from kairos.equity.backtest.relax import ORDER
 from kairos.equity.backtest.result import BacktestResult
 from kairos.equity.frame import dates, numbers
 from kairos.report import charts
@@ -102,7 +103,7 @@ def _summary(result: BacktestResult) -> str:
         return f"All limits held together at every one of {len(decided):,} decisions."
     return (
         f"At {relaxed:,} of {len(decided):,} decisions the limits could not hold together, and the least "
-        "that made them possible was given up, in the order turnover, sector, name."
+        f"that made them possible was given up, in the order {'; '.join(WORDS.get(kind, kind) for kind in ORDER)}."
     )
 
 

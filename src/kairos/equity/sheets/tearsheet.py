@@ -43,11 +43,6 @@ def tear_sheet(result: BacktestResult, run: Run, factors: Factors | None = None)
     ----------
     factors : Factors, optional
         Factor returns that the user named; the returns are regressed on them.
-
-    Raises
-    ------
-    InputError
-        No session has all factors.
     """
     dates, strategy, year = result.dates, result.strategy, result.periods_per_year
     rows, book = result.rows, result.simulation.scaled
