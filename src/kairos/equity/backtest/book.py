@@ -12,7 +12,7 @@ from kairos.equity.backtest.costs import Costs
 from kairos.equity.backtest.covariance import covariance
 from kairos.equity.backtest.limits import Limits, Rule, Usage
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.nearest import Solution, best, nearest
+from kairos.equity.backtest.nearest import Solution, best, nearest, within
 from kairos.equity.backtest.optimise import Decision as Known
 from kairos.equity.backtest.optimise import Optimiser
 from kairos.equity.backtest.relax import Relaxation
@@ -129,10 +129,8 @@ def within_limits(strategy: Strategy, signals: Signals, t: int, section: CrossSe
         turnover=turnover,
         largest=np.full(len(names), np.inf),
     )
-    solution = nearest(aim, _exits_first(limits, aim, leaving, strategy.turnover))
-    if solution.relaxed:
-        solution = nearest(aim, limits)
-    return _book(names, solution, limits)
+    first = within(aim, _exits_first(limits, aim, leaving, strategy.turnover))
+    return _book(names, first or nearest(aim, limits), limits)
 
 
 def _book(names: Index, solution: Solution, limits: Limits) -> Book:

@@ -99,15 +99,26 @@ def nearest(target: Vector, limits: Limits) -> Solution:
     WorkError
         When nothing fits whatever is relaxed.
     """
-    n = len(target)
+    return within(target, limits) or best(_distance(target), limits)
+
+
+def within(target: Vector, limits: Limits) -> Solution | None:
+    """The nearest book as :func:`nearest` finds it, and nothing where a limit would have to be relaxed."""
     if not np.isfinite(target).all():
         raise InputError("a target weight is missing or infinite; leave the name out or give it 0")
-    linear = np.zeros((3, n))
-    linear[0] = -target
     if not limits.broken(target):
         rows = len(limits.rules) + int(np.isfinite(limits.turnover))
         return Solution(target.copy(), (), limits, np.zeros(rows), -0.5 * float(target @ target), False)
-    return best(Objective(np.ones(n), linear, np.zeros(n), np.empty((0, n))), limits)
+    found = _solve(_distance(target), limits)
+    return None if found is None else _checked(_distance(target), limits, found)
+
+
+def _distance(target: Vector) -> Objective:
+    """½·‖w − target‖² without its constant."""
+    n = len(target)
+    linear = np.zeros((3, n))
+    linear[0] = -target
+    return Objective(np.ones(n), linear, np.zeros(n), np.empty((0, n)))
 
 
 def best(objective: Objective, limits: Limits) -> Solution:
@@ -120,6 +131,16 @@ def best(objective: Objective, limits: Limits) -> Solution:
     fallback = found is None
     if found is None:
         found = conic(objective, limits)
+    return _checked(objective, limits, found, relaxed, fallback)
+
+
+def _checked(
+    objective: Objective,
+    limits: Limits,
+    found: tuple[Vector, Vector],
+    relaxed: tuple[Relaxation, ...] = (),
+    fallback: bool = False,
+) -> Solution:
     weight, multiplier = found
     broken = limits.broken(weight)
     if broken:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from kairos.errors import WorkError
 ORDER = ("turnover", "participation", "sector", "sector_net", "name", "gross", "exposure", "beta", "net")
 """Kinds in the order in which they give way; the others never do."""
 
-ROUNDED_UP = 1e-7
+ROUNDED_UP = 1e-5
 """What a limit is relaxed by beyond the least, so that there is room for the solver."""
 
 
@@ -92,36 +93,37 @@ def least_excess(limits: Limits, kind: str, free: list[str]) -> float:
 
     A linear programme over w = l − s, w − previous = b − d and e, all ≥ 0.
     """
+    from scipy import sparse
     from scipy.optimize import linprog
 
     n = len(limits.previous)
-    eye, zero, one = np.eye(n), np.zeros((n, n)), np.ones(n)
-    weight, size = np.hstack([eye, -eye, zero, zero]), np.hstack([eye, eye, zero, zero])
-    step, trade = np.hstack([zero, zero, eye, -eye]), np.hstack([zero, zero, eye, eye])
+    one, parts = np.ones(n), sparse.identity(4 * n, format="csr")
+    long, short, bought, sold = (parts[i * n : (i + 1) * n] for i in range(4))
+    weight, size, step, trade = long - short, long + short, bought - sold, bought + sold
     above, most, relaxed = [weight, -weight], [limits.upper, -limits.lower], [0.0 * one, 0.0 * one]
 
-    def upto(rows: Vector, limit: Vector, of: str, gain: Vector) -> None:
+    def upto(rows: Any, limit: Vector, of: str, gain: Vector) -> None:
         if of not in free:
             above.append(rows)
             most.append(limit)
-            relaxed.append(gain if of == kind else np.zeros(len(rows)))
+            relaxed.append(gain if of == kind else np.zeros(len(limit)))
 
     upto(size, limits.name, "name", one)
     for rule in limits.rules:
-        row = (rule.row @ (size if rule.size else weight))[None, :]
+        row = sparse.csr_matrix(rule.row) @ (size if rule.size else weight)
         if rule.high < np.inf:
             upto(row, np.array([rule.high]), rule.kind, one[:1])
         if rule.low > -np.inf:
             upto(-row, np.array([-rule.low]), rule.kind, one[:1])
     if np.isfinite(limits.turnover):
-        upto((one @ trade)[None, :], np.array([limits.turnover]), "turnover", one[:1])
+        upto(sparse.csr_matrix(one) @ trade, np.array([limits.turnover]), "turnover", one[:1])
     some = np.isfinite(limits.largest)
     upto(trade[some], limits.largest[some], "participation", limits.largest[some])
     result = linprog(
         np.r_[np.zeros(4 * n), 1.0],
-        A_ub=np.hstack([np.vstack(above), -np.concatenate(relaxed)[:, None]]),
+        A_ub=sparse.hstack([sparse.vstack(above), -np.concatenate(relaxed)[:, None]], format="csr"),
         b_ub=np.concatenate(most),
-        A_eq=np.hstack([weight - step, np.zeros((n, 1))]),
+        A_eq=sparse.hstack([weight - step, np.zeros((n, 1))], format="csr"),
         b_eq=limits.previous,
         method="highs",
     )
