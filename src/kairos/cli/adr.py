@@ -31,12 +31,15 @@ WorkersOption = Annotated[
 
 
 STEPS = {
+    "convert": "Convert the futures' bars to USD and sample the ADRs' mids, where you have no such files.",
     "align": "Sample the US stocks at each exchange's close, from minute bars, where you have no such file.",
     "betas": "Fit the ordinaries' betas on their indices, where you have no such file.",
     "features": "Make the residual returns: of every ordinary the target, of every US stock a feature.",
     "train": "Fit the model of every ADR and month, on the twelve months before it.",
     "evaluate": "Judge the models against the index baseline: by ADR, by month, and against chance.",
     "notebook": "Execute the analysis notebook on the desk's results and write it into the data directory.",
+    "baseline": "Make the futures-only signal of every ADR and minute, where you have no such files.",
+    "signal": "Make the minute signal: index and US stocks behind the gate, the baseline elsewhere.",
 }
 """The commands of the single steps, and what `--help` says of them."""
 
@@ -145,6 +148,36 @@ def run(
         console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
         for remark in _done(step, desk).remarks():
             console.note(f"     {remark}")
+
+
+@app.command()
+def live(
+    data: DataOption,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="New York time, 2026-01-30T14:05; without it now."),
+    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the signal of a moment, from the bars and quotes that had arrived.
+
+    Example: kairos adr live --data desk --at 2026-01-30T14:05
+    """
+    from kairos.adr.live import live as feed
+    from kairos.adr.live import minute, new_york_time, table
+
+    desk = _desk(data, config, overrides, force=False)
+    moment = minute(None if at is None else new_york_time(at))
+    found = feed(desk, moment)
+    signals = found.signal(moment)
+    if as_json:
+        console.emit_json(signals)
+        return
+    console.table(*table(signals))
+    if found.set_aside:
+        console.note(f"{found.set_aside} bars and quotes without a usable price were set aside.")
 
 
 @app.command()

@@ -1,0 +1,697 @@
+"""The signal of a moment: a desk that takes one bar at a time and keeps what it needs of the day.
+
+:class:`LiveDesk` is made for a trading process to embed. It computes with the functions of the batch, on the
+bars that have arrived; what arrives late corrects later minutes, never one that was given out. Where a source
+is older than allowed, or too few of a model's stocks have a price, the value is withheld, with the reason.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from kairos.adr import fairvalue
+from kairos.adr.baseline import NO_BETA, NO_FUTURE, NO_QUOTE
+from kairos.adr.calibrate import read_calibration
+from kairos.adr.clock import Clock, new_york
+from kairos.adr.gate import read_gates
+from kairos.adr.instruments import read_instruments
+from kairos.adr.minuteinputs import beta_on
+from kairos.adr.minutes import has_future
+from kairos.adr.modelterm import model_of, model_sizes, share, us_betas_on
+from kairos.adr.signal import FUTURES, GATE_CLOSED, LOW_COVERAGE, MODEL, NO_MODEL, NO_US, calibration_file
+from kairos.adr.sources import (
+    ASK,
+    BID,
+    IN_USD,
+    RATE,
+    RATE_AGE,
+    quoted,
+    read_future,
+    read_quotes,
+    read_us,
+    us_files,
+)
+from kairos.adr.stream import median
+from kairos.errors import InputError
+from kairos.market import sessions
+
+if TYPE_CHECKING:
+    from kairos.adr.calibrate import Calibration
+    from kairos.adr.desk import Desk
+    from kairos.adr.files import Array
+    from kairos.adr.instruments import Instrument
+    from kairos.adr.stream import Stream
+
+Stamp = np.datetime64 | dt.datetime
+"""UTC as NumPy's datetime64, or a datetime with a time zone."""
+
+SECOND, MINUTE = 1_000_000_000, 60_000_000_000
+NEVER = -(2**62)
+SAME = 1e-12
+NO_TIME = np.timedelta64(0, "ns")
+"""Values that differ by no more are the same."""
+
+CLOSED, EARLY, OVER = "its exchange is closed today", "its exchange has not closed yet", "New York has closed"
+
+
+@dataclass(frozen=True, slots=True)
+class UsBar:
+    """Minute bar of a US stock: label and close in USD."""
+
+    ticker: str
+    stamp: Stamp
+    close: float
+
+
+@dataclass(frozen=True, slots=True)
+class FutureBar:
+    """Minute bar of an index future: label, close in USD a contract, USD for one unit of its currency.
+
+    `fx_age_s` is the age of that rate when the bar was known, in seconds.
+    """
+
+    symbol: str
+    stamp: Stamp
+    close: float
+    fx_rate: float
+    fx_age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Best bid and ask of an ADR in USD, with the label of their minute."""
+
+    adr: str
+    stamp: Stamp
+    bid: float
+    ask: float
+
+
+Bar = UsBar | FutureBar | Quote
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSignal:
+    """The signal of one ADR at one minute; the columns are those of the batch.
+
+    `withheld` is the reason why there is no value, else empty; `source` is "model" or "baseline", and
+    `reason` says why it is the baseline.
+    """
+
+    adr: str
+    time: np.datetime64
+    signal: float
+    inferred: float
+    adr_return: float
+    index_return: float
+    fx_return: float
+    model_return: float
+    coverage: float
+    age_s: float
+    source: str
+    reason: str
+    withheld: str
+
+
+class _Newest:
+    """The newest value of each name of a source, and the newest at or before some times of the day.
+
+    Lists of plain numbers: one bar at a time, they are faster than arrays.
+    """
+
+    def __init__(self, names: Sequence[str], limits: Sequence[Sequence[int]], width: int) -> None:
+        self.place = {name: number for number, name in enumerate(names)}
+        self.limits = limits  # of each anchor, a time for each name
+        empty = (np.nan,) * width
+        self.known = [NEVER] * len(names)
+        self.values: list[tuple[float, ...]] = [empty] * len(names)
+        self.anchor_known = [[NEVER] * len(names) for _ in limits]
+        self.anchor_values: list[list[tuple[float, ...]]] = [[empty] * len(names) for _ in limits]
+
+    def update(self, place: int, known: int, values: tuple[float, ...]) -> None:
+        """Take a value; one that is older than what is there corrects the anchors that it belongs to."""
+        if known > self.known[place]:
+            self.known[place], self.values[place] = known, values
+        for limit, times, kept in zip(self.limits, self.anchor_known, self.anchor_values, strict=True):
+            if times[place] < known <= limit[place]:
+                times[place], kept[place] = known, values
+
+    def now(self, at: int, max_age: float) -> tuple[Array, Array]:
+        """Values (n, width) and their age in seconds (n,); NaN where too old."""
+        return _fresh(self.known, self.values, np.full(len(self.known), at), max_age)
+
+    def then(self, anchor: int, max_age: float) -> Array:
+        """Values at an anchor, (n, width); NaN where too old."""
+        limit = np.array(self.limits[anchor], dtype=np.int64)
+        return _fresh(self.anchor_known[anchor], self.anchor_values[anchor], limit, max_age)[0]
+
+
+def _fresh(
+    known: Sequence[int], values: Sequence[tuple[float, ...]], at: np.ndarray, max_age: float
+) -> tuple[Array, Array]:
+    times = np.array(known, dtype=np.int64)
+    age = np.where(times == NEVER, np.nan, (at - times) / SECOND)
+    found = np.array(values, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        old = ~(age <= max_age)
+    found[old] = np.nan
+    return found, np.where(old, np.nan, age)
+
+
+@dataclass(frozen=True, eq=False)
+class _Venue:
+    """The ADRs of one exchange and index, with the models of the day.
+
+    Attributes
+    ----------
+    instruments
+        The A ADRs.
+    anchor
+        Position of the exchange's reference time.
+    reference
+        That time.
+    future
+        Position of the future's symbol.
+    betas : (A,)
+        Of the ordinaries.
+    columns : (S,)
+        Positions of the stocks in use.
+    stock_betas : (S,)
+        As known before the day.
+    weights, sizes : (A, S)
+        coef/scale and |coef|.
+    total : (A,)
+        Σ|coef|.
+    open, has_model : (A,) bool
+        Whether the gate is open, and whether the month has a model.
+    """
+
+    instruments: tuple[Instrument, ...]
+    anchor: int
+    reference: int
+    future: int
+    betas: Array
+    columns: np.ndarray
+    stock_betas: Array
+    weights: Array
+    sizes: Array
+    total: Array
+    open: np.ndarray
+    has_model: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Day:
+    """What is known before the day."""
+
+    venues: tuple[_Venue, ...]
+    close: int
+    references: tuple[int, ...]
+    adrs: tuple[str, ...]
+    of_adr: tuple[int, ...]
+    symbols: tuple[str, ...]
+    stocks: tuple[str, ...]
+    idle: tuple[tuple[str, str], ...]
+    calibration: Calibration
+    month: np.datetime64
+
+
+@dataclass(eq=False)
+class LiveDesk:
+    """The desk on one day: bars in, signals out.
+
+    Parameters
+    ----------
+    desk
+        The data directory, whose models, betas and gate are used.
+    day : datetime64[D]
+        A session of New York.
+
+    Examples
+    --------
+    ``live = LiveDesk(desk, np.datetime64("2026-01-30"))``, then ``live.update(bar)`` for every bar that comes
+    in, and ``live.signal(time)`` after those of a minute.
+    """
+
+    desk: Desk
+    day: np.datetime64
+    set_aside: int = field(default=0, init=False)
+    """Bars and quotes without a usable price."""
+    unused: int = field(default=0, init=False)
+    """Bars of names that no ADR needs today."""
+
+    def __post_init__(self) -> None:
+        self.day = self.day.astype("datetime64[D]")
+        self._plan = _plan(self.desk, self.day)
+        self._history: list[tuple[int, Bar]] = []
+        self._emitted: dict[int, list[LiveSignal]] = {}
+        self._reset()
+
+    def _reset(self) -> None:
+        plan, settings = self._plan, self.desk.settings.adr
+        self._us = _Newest(plan.stocks, [[c] * len(plan.stocks) for c in plan.references], 1)
+        self._futures = _Newest(plan.symbols, [[c] * len(plan.symbols) for c in plan.references], 4)
+        backs = range(5) if settings.signal.anchor == "median_5min" else range(1)
+        own = [plan.references[place] for place in plan.of_adr]
+        self._quotes = _Newest(plan.adrs, [[c - back * MINUTE for c in own] for back in backs], 1)
+        self._newest = NEVER
+        label = settings.bar_label
+        self._delay = {
+            kind: MINUTE if stamped == "start" else 0
+            for kind, stamped in ((UsBar, label.us), (FutureBar, label.futures), (Quote, label.adr_quotes))
+        }
+
+    @property
+    def stocks(self) -> tuple[str, ...]:
+        """US tickers whose bars are needed today."""
+        return self._plan.stocks
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Futures whose bars are needed today."""
+        return self._plan.symbols
+
+    @property
+    def adrs(self) -> tuple[str, ...]:
+        """ADRs whose quotes are needed today."""
+        return self._plan.adrs
+
+    def update(self, bar: Bar) -> None:
+        """Take one bar or quote, in whatever order they arrive.
+
+        A price that is not above 0 and a crossed quote are set aside and counted, and so is what no ADR
+        needs.
+
+        Raises
+        ------
+        InputError
+            The stamp is a datetime without a time zone.
+        """
+        self._history.append((self._apply(bar), bar))
+
+    def _apply(self, bar: Bar) -> int:
+        """Change the state; gives when the bar was known."""
+        known = nanoseconds(bar.stamp) + self._delay[type(bar)]
+        if isinstance(bar, UsBar):
+            source, name = self._us, bar.ticker
+            values: tuple[float, ...] = (bar.close,)
+            good = 0.0 < bar.close < np.inf
+        elif isinstance(bar, FutureBar):
+            source, name = self._futures, bar.symbol
+            good = 0.0 < bar.close < np.inf and 0.0 < bar.fx_rate < np.inf
+            local = bar.close / bar.fx_rate if good else np.nan
+            values = (local, bar.fx_rate, bar.fx_age_s, bar.close)
+        else:
+            source, name, values = self._quotes, bar.adr, ((bar.bid + bar.ask) / 2.0,)
+            good = 0.0 < bar.bid <= bar.ask < np.inf
+        place = source.place.get(name)
+        if place is None:
+            self.unused += 1
+        elif not good:
+            self.set_aside += 1
+        else:
+            source.update(place, known, values)
+            self._newest = max(self._newest, known)
+        return known
+
+    def signal(self, at: Stamp | None = None) -> list[LiveSignal]:
+        """The signal of every ADR at a minute, from what has arrived.
+
+        Parameters
+        ----------
+        at : datetime64 or datetime, optional
+            The minute; by default that of the newest bar.
+
+        Returns
+        -------
+        list of LiveSignal
+            By ADR. A minute that was given out before is given out again as it was.
+
+        Raises
+        ------
+        InputError
+            No bar has arrived, or bars that were known later than `at` have.
+        """
+        if at is None and self._newest == NEVER:
+            raise InputError("no bar has arrived yet: there is no newest minute")
+        time = self._newest if at is None else nanoseconds(at)
+        if time in self._emitted:
+            return self._emitted[time]
+        if time < self._newest:
+            raise InputError(
+                f"a signal of {_text(time)} was asked for when bars of {_text(self._newest)} had arrived"
+            )
+        self._emitted[time] = self._compute(time)
+        return self._emitted[time]
+
+    def revised(self) -> int:
+        """How many of the minutes given out would have been others, had every bar arrived in time."""
+        twin = LiveDesk.__new__(LiveDesk)
+        twin.desk, twin.day, twin._plan = self.desk, self.day, self._plan
+        twin._history, twin._emitted, twin.set_aside, twin.unused = [], {}, 0, 0
+        twin._reset()
+        waiting = iter(sorted(self._history, key=lambda item: item[0]))
+        following, count = next(waiting, None), 0
+        for time, given in sorted(self._emitted.items()):
+            while following is not None and following[0] <= time:
+                twin._apply(following[1])
+                following = next(waiting, None)
+            count += any(_differ(a, b) for a, b in zip(given, twin._compute(time), strict=True))
+        return count
+
+    def _compute(self, at: int) -> list[LiveSignal]:
+        plan, limits = self._plan, self.desk.settings.adr.max_age
+        stocks, _ = self._us.now(at, limits.us)
+        futures, future_age = self._futures.now(at, limits.futures)
+        mids, quote_age = self._quotes.now(at, limits.adr_quotes)
+        anchors = [self._quotes.then(n, limits.adr_quotes) for n in range(len(self._quotes.limits))]
+        mids_then = median(np.stack(anchors))[:, 0] if plan.adrs else np.empty(0)
+        moment = _Moment(at, stocks[:, 0], futures, future_age, mids[:, 0], mids_then, quote_age)
+        found = [signal for venue in plan.venues for signal in self._of_venue(venue, moment)]
+        time = np.datetime64(at, "ns")
+        found += [_nothing(adr, time, reason) for adr, reason in plan.idle]
+        return sorted(found, key=lambda signal: signal.adr)
+
+    def _of_venue(self, venue: _Venue, moment: _Moment) -> Iterator[LiveSignal]:
+        """Signals of one exchange and index."""
+        plan, settings = self._plan, self.desk.settings.adr
+        limits, rules = settings.max_age, settings.signal
+        rows = [self._quotes.place[one.adr] for one in venue.instruments]
+        future = moment.futures[venue.future].copy()
+        future_then = self._futures.then(venue.anchor, limits.futures)[venue.future]
+        rate_age = moment.future_age[venue.future] + future[RATE_AGE]
+        if rate_age > limits.fx:
+            future[RATE] = np.nan
+        index = fairvalue.change(future[0], future_then[0])
+        fx = fairvalue.change(future[RATE], future_then[RATE])
+        adr = fairvalue.change(moment.mids[rows], moment.mids_then[rows])
+        then = self._us.then(venue.anchor, limits.us)[venue.columns, 0]
+        now = moment.stocks[venue.columns]
+        there = ~np.isnan(then) & ~np.isnan(venue.stock_betas)
+        priced = there & ~np.isnan(now)
+        residual = fairvalue.stock_residual(now, then, venue.stock_betas, index)
+        model = venue.weights[:, priced] @ residual[priced]
+        coverage = share(venue.sizes @ priced, venue.total)
+        coverage_then = share(venue.sizes @ there, venue.total)
+        since = np.array([(moment.at - venue.reference) / SECOND])
+        factor = plan.calibration.at(np.array([plan.month]), since)[0]
+        added = fairvalue.in_usd(model, fx) * factor
+        uses = venue.open & venue.has_model & (coverage_then >= rules.min_coverage) & np.isfinite(added)
+        inferred = fairvalue.futures_only(venue.betas, index, fx, rules.currency_leg)
+        inferred = inferred + np.where(uses, added, 0.0)
+        ages = fairvalue.oldest(
+            np.broadcast_to(moment.future_age[venue.future], len(rows)),
+            np.broadcast_to(rate_age, len(rows)),
+            moment.quote_age[rows],
+        )
+        for n, one in enumerate(venue.instruments):
+            why = _why_baseline(venue, n, coverage_then[n], rules.min_coverage)
+            withheld = self._withheld(venue, n, moment, rows[n], future, future_then)
+            if not withheld and uses[n] and coverage[n] < rules.min_coverage:
+                withheld = f"coverage {coverage[n]:.2f}"
+            signal = inferred[n] - adr[n]
+            yield LiveSignal(
+                adr=one.adr,
+                time=np.datetime64(moment.at, "ns"),
+                signal=np.nan if withheld else float(signal),
+                inferred=float(inferred[n]),
+                adr_return=float(adr[n]),
+                index_return=float(index),
+                fx_return=float(fx),
+                model_return=float(added[n]) if uses[n] else 0.0,
+                coverage=float(coverage[n]) if venue.open[n] and venue.has_model[n] else np.nan,
+                age_s=float(ages[n]),
+                source=MODEL if uses[n] else FUTURES,
+                reason="" if uses[n] else why,
+                withheld=withheld,
+            )
+
+    def _withheld(
+        self, venue: _Venue, n: int, moment: _Moment, row: int, future: Array, future_then: Array
+    ) -> str:
+        """Why an ADR has no value at a minute; empty when it has one."""
+        limits = self.desk.settings.adr.max_age
+        checks = (
+            (moment.at <= venue.reference, EARLY),
+            (moment.at > self._plan.close, OVER),
+            (np.isnan(moment.mids_then[row]), NO_QUOTE),
+            (np.isnan(future_then[0]), NO_FUTURE),
+            (np.isnan(venue.betas[n]), NO_BETA),
+            (np.isnan(future[0]), f"future older than {limits.futures} s"),
+            (np.isnan(future[RATE]), f"exchange rate older than {limits.fx} s"),
+            (np.isnan(moment.mids[row]), f"quote older than {limits.adr_quotes} s"),
+        )
+        return next((reason for holds, reason in checks if holds), "")
+
+
+@dataclass(frozen=True, eq=False)
+class _Moment:
+    """The sources at one minute."""
+
+    at: int
+    stocks: Array
+    futures: Array
+    future_age: Array
+    mids: Array
+    mids_then: Array
+    quote_age: Array
+
+
+def live(desk: Desk, at: Stamp | None = None) -> LiveDesk:
+    """Feed a desk with the bars in the files that had arrived at a moment, by default now.
+
+    Parameters
+    ----------
+    desk
+        The data directory.
+    at : datetime64 or datetime
+        Signals are given of the last whole minute at or before it: ``live(desk, at).signal(minute(at))``.
+
+    Raises
+    ------
+    InputError
+        New York holds no session on that day, or a file is missing or wrong.
+    """
+    time = minute(at)
+    found = LiveDesk(desk, new_york(np.array([time]))[0].astype("datetime64[D]"))
+    limit = nanoseconds(time)
+    for arrived, bar in arrivals(desk, found):
+        if arrived <= limit:
+            found.update(bar)
+    return found
+
+
+def minute(at: Stamp | None = None) -> np.datetime64:
+    """The last whole minute at or before a time, by default now."""
+    time = np.datetime64(nanoseconds(dt.datetime.now(dt.UTC) if at is None else at), "ns")
+    whole: np.datetime64 = time.astype("datetime64[m]").astype("datetime64[ns]")
+    return whole
+
+
+def new_york_time(text: str) -> np.datetime64:
+    """Read a time of New York's clock, ISO text, or one with an offset; gives UTC.
+
+    Raises
+    ------
+    InputError
+        The text is no time.
+
+    Examples
+    --------
+    >>> str(new_york_time("2024-03-11T12:37").astype("datetime64[m]"))
+    '2024-03-11T16:37'
+    """
+    try:
+        found = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is not a time, e.g. 2026-01-30T14:05") from None
+    zoned = found if found.tzinfo else found.replace(tzinfo=ZoneInfo("America/New_York"))
+    return np.datetime64(nanoseconds(zoned), "ns")
+
+
+def nanoseconds(stamp: Stamp) -> int:
+    """Nanoseconds since 1970 in UTC.
+
+    Raises
+    ------
+    InputError
+        A datetime has no time zone.
+    """
+    if isinstance(stamp, dt.datetime):
+        if stamp.tzinfo is None:
+            raise InputError(f"the time {stamp} has no time zone")
+        stamp = np.datetime64(stamp.astimezone(dt.UTC).replace(tzinfo=None), "ns")
+    return int(stamp.astype("datetime64[ns]").astype(np.int64))
+
+
+def arrivals(desk: Desk, live: LiveDesk) -> list[tuple[int, Bar]]:
+    """Bars of the day in the files, as far as a desk needs them, in the order in which they arrived."""
+    label = desk.settings.adr.bar_label
+    found: list[tuple[int, Bar]] = []
+    begin = live.day.astype("datetime64[ns]")
+    utc = begin + (begin - new_york(begin[None])[0])  # New York's midnight, within an hour
+    span = (utc - np.timedelta64(1, "h"), utc + np.timedelta64(25, "h"))
+    delay = {"start": np.timedelta64(1, "m"), "end": np.timedelta64(0, "m")}
+    for symbol in live.symbols:
+        stream = read_future(desk, symbol)
+        rows, stamps, arrived = _part(stream, span, delay[label.futures])
+        each = zip(stamps, stream.values[rows].tolist(), strict=True)
+        bars = (FutureBar(symbol, s, row[IN_USD], row[RATE], row[RATE_AGE]) for s, row in each)
+        found += list(zip(arrived, bars, strict=True))
+    quotes, stocks = quoted(desk), us_files(desk)
+    for adr in (adr for adr in live.adrs if adr in quotes):
+        stream = read_quotes(desk, adr).stream
+        rows, stamps, arrived = _part(stream, span, delay[label.adr_quotes])
+        each = zip(stamps, stream.values[rows].tolist(), strict=True)
+        found += list(zip(arrived, (Quote(adr, s, row[BID], row[ASK]) for s, row in each), strict=True))
+    noon = begin + np.timedelta64(17, "h")
+    shift = noon - new_york(noon[None])[0]  # that of all hours in which New York trades
+    for stock in (stock for stock in live.stocks if stock in stocks):
+        stream = read_us(desk, stocks[stock])
+        local = (begin, begin + np.timedelta64(24, "h"))
+        rows, stamps, arrived = _part(stream, local, delay[label.us], shift)
+        each = zip(stamps, stream.values[rows].tolist(), strict=True)
+        found += list(zip(arrived, (UsBar(stock, s, row[0]) for s, row in each), strict=True))
+    return sorted(found, key=lambda item: item[0])
+
+
+def _part(
+    stream: Stream,
+    span: tuple[np.datetime64, np.datetime64],
+    delay: np.timedelta64,
+    shift: np.timedelta64 = NO_TIME,
+) -> tuple[slice, np.ndarray, list[int]]:
+    """Rows of a stream that were known in a span, their labels and arrivals in UTC."""
+    first, last = np.searchsorted(stream.known, np.array(span))
+    rows = slice(int(first), int(last))
+    arrived = stream.known if stream.arrived is None else stream.arrived
+    times = (arrived[rows] + shift).astype("datetime64[ns]").astype(np.int64).tolist()
+    return rows, stream.known[rows] - delay + shift, times
+
+
+def _plan(desk: Desk, day: np.datetime64) -> _Day:
+    """Collect what is known before a day."""
+    if not len(sessions(day, day)):
+        raise InputError(f"New York holds no session on {day}: there is no signal")
+    scope = read_instruments(desk).instruments
+    clocks = {one.exchange: Clock.of(one, day, day) for one in scope}
+    idle = [(one.adr, CLOSED) for one in scope if not len(clocks[one.exchange].days)]
+    idle += [
+        (one.adr, f"no minute bars of the future {one.symbol}")
+        for one in scope
+        if len(clocks[one.exchange].days) and not has_future(desk, one.symbol)
+    ]
+    without = {adr for adr, _ in idle}
+    kept = [one for one in scope if one.adr not in without]
+    exchanges = sorted({one.exchange for one in kept})
+    references = tuple(int(clocks[e].reference[0].astype(np.int64)) for e in exchanges)
+    symbols = tuple(sorted({one.symbol for one in kept}))
+    betas = beta_on(desk, [one.adr for one in kept], {one.adr: clocks[one.exchange] for one in kept})
+    month = day.astype("datetime64[M]")
+    models = {one.adr: model_of(desk, one.adr, month) for one in kept}
+    features = {stock for found in models.values() if found for stock in found[0].features}
+    stocks = tuple(sorted(features))
+    groups: dict[tuple[str, str], list[Instrument]] = {}
+    for one in kept:
+        groups.setdefault((one.exchange, one.index), []).append(one)
+    gate = read_gates(desk)[desk.settings.adr.gate.mode]
+    place = {stock: number for number, stock in enumerate(stocks)}
+    venues = []
+    for (exchange, index), instruments in sorted(groups.items()):
+        of_day = np.array([day])
+        used = sorted({s for one in instruments if (m := models[one.adr]) for s in m[0].features})
+        weights, sizes = np.zeros((2, len(instruments), len(used)))
+        for n, one in enumerate(instruments):
+            if found := models[one.adr]:
+                columns = np.searchsorted(used, found[0].features)
+                weights[n, columns], sizes[n, columns] = found[0].linear(found[1]), model_sizes(found[0])
+        known = us_betas_on(desk, exchange, index, of_day, used) if used else {}
+        venues.append(
+            _Venue(
+                instruments=tuple(instruments),
+                anchor=exchanges.index(exchange),
+                reference=references[exchanges.index(exchange)],
+                future=symbols.index(instruments[0].symbol),
+                betas=np.array([betas[one.adr][0] for one in instruments]),
+                columns=np.array([place[stock] for stock in used], dtype=np.intp),
+                stock_betas=np.array([known[stock][0] for stock in used]),
+                weights=weights,
+                sizes=sizes,
+                total=sizes.sum(axis=1),
+                open=np.array([gate.is_open(one.adr, np.array([month]))[0] for one in instruments]),
+                has_model=np.array([models[one.adr] is not None for one in instruments]),
+            )
+        )
+    adrs = tuple(one.adr for one in kept)
+    close = next(
+        (clock.close[0] for clock in clocks.values() if len(clock.days)), day.astype("datetime64[ns]")
+    )
+    return _Day(
+        venues=tuple(venues),
+        close=int(close.astype(np.int64)),
+        references=references,
+        adrs=adrs,
+        of_adr=tuple(exchanges.index(one.exchange) for one in kept),
+        symbols=symbols,
+        stocks=stocks,
+        idle=tuple(idle),
+        calibration=read_calibration(desk, calibration_file(desk)),
+        month=month,
+    )
+
+
+def _why_baseline(venue: _Venue, n: int, coverage: float, least: float) -> str:
+    if not venue.open[n]:
+        return GATE_CLOSED
+    if not venue.has_model[n]:
+        return NO_MODEL
+    if coverage == 0.0:
+        return NO_US
+    return LOW_COVERAGE if coverage < least else ""
+
+
+def _nothing(adr: str, time: np.datetime64, reason: str) -> LiveSignal:
+    missing: Mapping[str, float] = dict.fromkeys(
+        (
+            "signal",
+            "inferred",
+            "adr_return",
+            "index_return",
+            "fx_return",
+            "model_return",
+            "coverage",
+            "age_s",
+        ),
+        np.nan,
+    )
+    return LiveSignal(adr=adr, time=time, **missing, source="none", reason="", withheld=reason)
+
+
+def _differ(a: LiveSignal, b: LiveSignal) -> bool:
+    if np.isnan(a.signal) or np.isnan(b.signal):
+        return bool(np.isnan(a.signal) != np.isnan(b.signal))
+    return abs(a.signal - b.signal) > SAME
+
+
+def _text(time: int) -> str:
+    local = new_york(np.array([np.datetime64(time, "ns")]))[0]
+    return f"{str(local.astype('datetime64[s]')).replace('T', ' ')} (New York)"
+
+
+def table(signals: Iterable[LiveSignal]) -> tuple[list[str], list[list[object]]]:
+    """Columns and one row for each ADR, to be printed."""
+    columns = ["ADR", "Signal", "Inferred", "ADR return", "Index", "Currency", "Model", "Coverage", "Age, s"]
+    columns += ["Source", "Withheld"]
+    return columns, [
+        [
+            *(s.adr, s.signal, s.inferred, s.adr_return, s.index_return, s.fx_return, s.model_return),
+            *(s.coverage, s.age_s, s.source, s.withheld),
+        ]
+        for s in signals
+    ]
