@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from adr_inputs_desk import make_desk, write, write_fx, write_future
+from adr_inputs_desk import make_desk, write, write_future, write_fx
 from adr_minutes_desk import copy, open_desk
 
 from kairos.adr.convert import convert, converted_here, raw_texts
@@ -171,10 +171,10 @@ def test_mids_of_the_user_are_kept_and_compared(tmp_path):
 
 def test_the_simulated_desk_has_the_same_bars_and_mids(raw_minutes):
     """The simulation writes its conversions from its own prices, not from the texts."""
-    from kairos.simulate.adr_desk.minutes import draw_minutes
-
     from adr_minutes_desk import MONTHS
+
     from kairos.simulate.adr import draw_desk
+    from kairos.simulate.adr_desk.minutes import draw_minutes
 
     world = draw_desk(adrs=6, us_stocks=24, months=15, seed=4)
     minutes = draw_minutes(world, np.array(MONTHS, dtype="datetime64[M]"))

@@ -37,7 +37,7 @@ def streams(draw):
 @given(streams(), st.integers(1, 30))
 @settings(max_examples=150)
 def test_values_and_anchors_are_the_plain_rule(bars, max_age):
-    """At t counts what was known last among what had arrived; at c the last price at or before c, as seen at t."""
+    """At t: what was known last among what had arrived; at c: the last price up to c, as seen at t."""
     known, arrived = bars
     clock = a_clock([30, 90], [60, 118])
     values = np.arange(1.0, len(known) + 1)
@@ -46,7 +46,9 @@ def test_values_and_anchors_are_the_plain_rule(bars, max_age):
     for n, time in enumerate((clock.times - ORIGIN) // MINUTE):
         c = (30, 90)[clock.day[n]]
         for limit, mine in ((time, found.now), (c, found.then)):
-            seen = [b for b, (k, a) in enumerate(zip(known, arrived, strict=True)) if a <= time and k <= limit]
+            seen = [
+                b for b, (k, a) in enumerate(zip(known, arrived, strict=True)) if a <= time and k <= limit
+            ]
             last = max(seen, default=None)
             fresh = last is not None and limit - known[last] <= max_age
             expected = values[last] if fresh else np.nan

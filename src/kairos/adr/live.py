@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -682,6 +682,16 @@ def _differ(a: LiveSignal, b: LiveSignal) -> bool:
 def _text(time: int) -> str:
     local = new_york(np.array([np.datetime64(time, "ns")]))[0]
     return f"{str(local.astype('datetime64[s]')).replace('T', ' ')} (New York)"
+
+
+def records(signals: Iterable[LiveSignal]) -> list[dict[str, object]]:
+    """Plain types by name, times as ISO texts of New York's clock; for machines."""
+    found = []
+    for one in signals:
+        seconds = nanoseconds(one.time) / SECOND
+        local = dt.datetime.fromtimestamp(seconds, ZoneInfo("America/New_York"))
+        found.append({**asdict(one), "time": local.isoformat()})
+    return found
 
 
 def table(signals: Iterable[LiveSignal]) -> tuple[list[str], list[list[object]]]:

@@ -166,14 +166,14 @@ def live(
     Example: kairos adr live --data desk --at 2026-01-30T14:05
     """
     from kairos.adr.live import live as feed
-    from kairos.adr.live import minute, new_york_time, table
+    from kairos.adr.live import minute, new_york_time, records, table
 
     desk = _desk(data, config, overrides, force=False)
     moment = minute(None if at is None else new_york_time(at))
     found = feed(desk, moment)
     signals = found.signal(moment)
     if as_json:
-        console.emit_json(signals)
+        console.emit_json(records(signals))
         return
     console.table(*table(signals))
     if found.set_aside:

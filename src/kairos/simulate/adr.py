@@ -20,8 +20,8 @@ from kairos.simulate.adr_desk.truth import describe
 __all__ = ["DERIVED", "SimulatedDesk", "describe", "draw_desk", "simulate_desk"]
 
 DERIVED = ("us_closes", "betas", "futures_in_usd", "adr_mids")
-"""Files that the desk can make itself: US prices at the auctions, betas of the ordinaries, bars of the futures in
-USD, and mids of the ADRs at the auctions."""
+"""Files that the desk can make itself: US prices at the auctions, betas of the ordinaries, bars of the
+futures in USD, and mids of the ADRs at the auctions."""
 
 
 def draw_desk(
