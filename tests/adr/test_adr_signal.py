@@ -1,4 +1,4 @@
-"""The minute signal: against plain pandas, the planted truth, truncated files; the gate, files of the user."""
+"""The minute signal: against plain pandas, the planted truth, truncated files; the gate, users' files."""
 
 from __future__ import annotations
 

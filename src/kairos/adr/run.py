@@ -15,10 +15,11 @@ from kairos.adr.baseline import baseline
 from kairos.adr.betas import betas
 from kairos.adr.convert import convert, converted_here, raw_texts
 from kairos.adr.evaluate import evaluate
+from kairos.adr.evaluate_signal import evaluate_signal, evaluation_folder
 from kairos.adr.features import features
 from kairos.adr.gate import MODES
 from kairos.adr.instruments import read_instruments
-from kairos.adr.notebook import notebook
+from kairos.adr.notebook import notebook, signal_notebook
 from kairos.adr.signal import calibration_file, days_file, signal, signal_folder, terms_folder
 from kairos.adr.sources import quoted
 from kairos.adr.train import evaluation_output, output, train
@@ -184,5 +185,22 @@ STEPS = (
         _signal_out,
         (*MAP_SETTINGS, *MINUTE_SETTINGS, "adr.model", "adr.gate", "adr.signal"),
         (at.US_MINUTES,),
+    ),
+    Step(
+        "evaluate-signal",
+        "what the signal knows about the returns that follow",
+        evaluate_signal,
+        lambda desk: [*MAP, at.ADR_QUOTES, at.BASELINE, at.BETAS, *_signal_out(desk)],
+        lambda desk: [evaluation_folder(desk)] if quoted(desk) else [],
+        (*MAP_SETTINGS, *MINUTE_SETTINGS, "adr.gate", "adr.signal_evaluation"),
+        (at.FX_MINUTES, at.ETF_MINUTES, at.ORDINARY_OPENS, at.ORDINARY_UNADJUSTED),
+    ),
+    Step(
+        "signal-notebook",
+        "the analysis of the signal, executed",
+        lambda desk, _: signal_notebook(desk),
+        lambda desk: [evaluation_folder(desk), *_signal_out(desk)],
+        lambda desk: [at.SIGNAL_NOTEBOOK] if quoted(desk) else [],
+        ("adr.model", "adr.gate"),
     ),
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="adr",
-    help="The ADR desk: from closes to betas, residuals, models and their evaluation.",
+    help="The ADR desk: from closes to betas, residuals, models, and the minute signal.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -40,6 +40,8 @@ STEPS = {
     "notebook": "Execute the analysis notebook on the desk's results and write it into the data directory.",
     "baseline": "Make the futures-only signal of every ADR and minute, where you have no such files.",
     "signal": "Make the minute signal: index and US stocks behind the gate, the baseline elsewhere.",
+    "evaluate-signal": "Judge the minute signal against the returns that follow, as they can be traded.",
+    "signal-notebook": "Execute the analysis of the minute signal and write it into the data directory.",
 }
 """The commands of the single steps, and what `--help` says of them."""
 
@@ -118,15 +120,20 @@ def report(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Write the evaluation as one self-contained HTML file.
+    """Write the evaluation as one self-contained HTML file, and that of the minute signal beside it.
 
     Example: kairos adr report --data desk --out desk.html
     """
     from kairos.adr.sheets import adr_sheet
+    from kairos.adr.signal_sheets import has_signal, signal_sheet
     from kairos.report import adr_page
+    from kairos.report.adr_signal import adr_signal_page
 
     desk = _desk(data, config, overrides, force=False)
     console.say(str(adr_page(adr_sheet(desk)).write(out)))
+    if has_signal(desk):
+        beside = out.with_name(f"{out.stem}_signal{out.suffix}")
+        console.say(str(adr_signal_page(signal_sheet(desk)).write(beside)))
 
 
 @app.command()
@@ -137,7 +144,7 @@ def run(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Do every step in turn, from prices to the executed notebook.
+    """Do every step in turn, from raw minutes to the executed notebooks.
 
     Example: kairos adr run --data desk
     """
