@@ -27,7 +27,7 @@ from kairos.adr.gate import MODES
 from kairos.adr.instruments import read_instruments
 from kairos.adr.minutefile import MinuteFile, file_of, files_of, read_minutes
 from kairos.adr.minuteinputs import beta_on, with_minutes
-from kairos.adr.outcomes import Entries, by_side, entries_of, traded
+from kairos.adr.outcomes import NONE, OLD, WIDE, Entries, by_side, entries_of, traded
 from kairos.adr.signal import signal_folder, terms_folder
 from kairos.adr.sources import quoted
 from kairos.errors import InputError
@@ -327,6 +327,6 @@ def _excluded(observations: pd.DataFrame) -> pd.DataFrame:
     """Numbers of observations that can't be traded, by reason, and of those that are flagged."""
     states = observations["state"].value_counts()
     rows = [("all", len(observations))]
-    rows += [(str(state), int(n)) for state, n in states.items() if state]
+    rows += [(state, int(states.get(state, 0))) for state in (NONE, OLD, WIDE)]
     rows += [(name, int(observations[name].sum())) for name in ("early", "ex_date")]
     return pd.DataFrame(rows, columns=["what", "n"])

@@ -11,12 +11,11 @@ A quote that is too wide or too old is no price, and the observation is left out
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from kairos.adr.clock import Clock, new_york
 from kairos.adr.desk import ORDINARY_CLOSES, ORDINARY_OPENS, ORDINARY_UNADJUSTED
@@ -202,8 +201,3 @@ def _column(desk: Desk, name: str, ordinary: str) -> Prices | None:
     if not path.is_file() or ordinary not in read_names(path, what=what):
         return None
     return read_prices(path, [ordinary], what=what)
-
-
-def states(table: pd.DataFrame) -> Mapping[str, int]:
-    """How many observations can't be traded, by reason."""
-    return {str(state): int(n) for state, n in table["state"].value_counts().items() if state}
