@@ -223,7 +223,8 @@ def test_baseline_and_signal(desks: dict[int, Path]) -> None:
         print(
             f"\n{ADRS} ADRs, {count} sessions, {bars / 1e6:.0f} M bars of US stocks: baseline "
             f"{found['baseline'][1]:.1f} s CPU ({found['baseline'][0]:.1f} s), signal "
-            f"{found['signal'][1]:.1f} s CPU ({found['signal'][0]:.1f} s), peak {found['peak'] / 2**30:.2f} GiB"
+            f"{found['signal'][1]:.1f} s CPU ({found['signal'][0]:.1f} s), "
+            f"peak {found['peak'] / 2**30:.2f} GiB"
         )
         assert found["models"] > 0.8 * ADRS * count
     limits = {"baseline": 30.0, "signal": 180.0}
