@@ -117,7 +117,7 @@ def test_dvc_goes_from_raw_minutes_to_the_signal(tmp_path: Path) -> None:
 
 
 def test_stages_of_the_minute_signal(tmp_path: Path) -> None:
-    """From raw minutes: what is made by an earlier stage is a dependency of the later ones before it exists."""
+    """From raw minutes: what an earlier stage makes is a dependency of the later ones before it exists."""
     root = simulate_desk(
         tmp_path / "desk", adrs=2, us_stocks=20, months=2, seed=5, minutes=1, derived=("us_closes",)
     )

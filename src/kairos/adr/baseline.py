@@ -190,7 +190,7 @@ def baseline(desk: Desk, progress: Callable[[int, int], object] | None = None) -
     executor.run(
         partial(_write_baseline, desk, _inputs(desk, [one for one, _ in todo])),
         todo,
-        workers=1,  # reading and writing wait for the disk and for the ledger
+        workers=1,  # what the ADRs share is large, and each of them takes a quarter of a second
         name=lambda item: item[0].adr,
         progress=progress,
     )

@@ -373,8 +373,14 @@ class LiveDesk:
         anchors = [self._quotes.then(n, limits.adr_quotes) for n in range(len(self._quotes.limits))]
         mids_then = median(np.stack(anchors))[:, 0] if plan.adrs else np.empty(0)
         moment = _Moment(at, stocks[:, 0], futures, future_age, mids[:, 0], mids_then, quote_age)
-        found = [signal for venue in plan.venues for signal in self._of_venue(venue, moment)]
         time = np.datetime64(at, "ns")
+        found: list[LiveSignal] = []
+        for venue in plan.venues:
+            if venue.reference < at <= plan.close:
+                found += self._of_venue(venue, moment)
+            else:
+                reason = OVER if at > plan.close else EARLY
+                found += [_nothing(one.adr, time, reason) for one in venue.instruments]
         found += [_nothing(adr, time, reason) for adr, reason in plan.idle]
         return sorted(found, key=lambda signal: signal.adr)
 
@@ -438,8 +444,6 @@ class LiveDesk:
         """Why an ADR has no value at a minute; empty when it has one."""
         limits = self.desk.settings.adr.max_age
         checks = (
-            (moment.at <= venue.reference, EARLY),
-            (moment.at > self._plan.close, OVER),
             (np.isnan(moment.mids_then[row]), NO_QUOTE),
             (np.isnan(future_then[0]), NO_FUTURE),
             (np.isnan(venue.betas[n]), NO_BETA),

@@ -81,7 +81,6 @@ class Venues:
     def __init__(
         self, desk: Desk, instruments: Sequence[Instrument], first: np.datetime64, last: np.datetime64
     ):
-        self._desk = desk
         self.clocks: dict[str, Clock] = {}
         self._found: dict[Key, IndexMinutes] = {}
         futures: dict[str, Stream] = {}
