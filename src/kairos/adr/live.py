@@ -127,6 +127,7 @@ class _Newest:
 
     def __init__(self, names: Sequence[str], limits: Sequence[Sequence[int]], width: int) -> None:
         self.place = {name: number for number, name in enumerate(names)}
+        self.width = width
         self.limits = limits  # of each anchor, a time for each name
         empty = (np.nan,) * width
         self.known = [NEVER] * len(names)
@@ -144,24 +145,23 @@ class _Newest:
 
     def now(self, at: int, max_age: float) -> tuple[Array, Array]:
         """Values (n, width) and their age in seconds (n,); NaN where too old."""
-        return _fresh(self.known, self.values, np.full(len(self.known), at), max_age)
+        return self._fresh(self.known, self.values, np.full(len(self.known), at), max_age)
 
     def then(self, anchor: int, max_age: float) -> Array:
         """Values at an anchor, (n, width); NaN where too old."""
         limit = np.array(self.limits[anchor], dtype=np.int64)
-        return _fresh(self.anchor_known[anchor], self.anchor_values[anchor], limit, max_age)[0]
+        return self._fresh(self.anchor_known[anchor], self.anchor_values[anchor], limit, max_age)[0]
 
-
-def _fresh(
-    known: Sequence[int], values: Sequence[tuple[float, ...]], at: np.ndarray, max_age: float
-) -> tuple[Array, Array]:
-    times = np.array(known, dtype=np.int64)
-    age = np.where(times == NEVER, np.nan, (at - times) / SECOND)
-    found = np.array(values, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        old = ~(age <= max_age)
-    found[old] = np.nan
-    return found, np.where(old, np.nan, age)
+    def _fresh(
+        self, known: Sequence[int], values: Sequence[tuple[float, ...]], at: np.ndarray, max_age: float
+    ) -> tuple[Array, Array]:
+        times = np.array(known, dtype=np.int64)
+        age = np.where(times == NEVER, np.nan, (at - times) / SECOND)
+        found = np.array(values, dtype=np.float64).reshape(len(values), self.width)
+        with np.errstate(invalid="ignore"):
+            old = ~(age <= max_age)
+        found[old] = np.nan
+        return found, np.where(old, np.nan, age)
 
 
 @dataclass(frozen=True, eq=False)
