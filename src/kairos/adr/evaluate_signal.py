@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 OBSERVATIONS, ICS, BY_ADR = "observations.parquet", "ic.csv", "ic_by_adr.csv"
 HALF_HOURS, EXCLUDED = "half_hours.csv", "excluded.csv"
 
-FORECASTS = (*MODES, "baseline", "reversal")
-"""The signal under both modes of the gate, and the nulls: the index future alone, and the ADR's own move
-since c with its sign changed."""
+FORECASTS = (*MODES, "baseline", "other_leg", "reversal")
+"""The signal under both modes of the gate, and the nulls: the index future alone, the same under the other
+currency leg, and the ADR's own move since c with its sign changed."""
 
 OUTCOMES = ("close", "open")
 FEWEST_ADRS = 5
@@ -96,6 +96,11 @@ class SignalEvaluationReport:
 def evaluation_folder(desk: Desk) -> str:
     """Folder of the evaluation, relative to the data directory."""
     return f"{signal_folder(desk)}_evaluation"
+
+
+def other_leg(desk: Desk) -> str:
+    """The currency leg that is not configured."""
+    return "usd_future" if desk.settings.adr.signal.currency_leg == "local_future" else "local_future"
 
 
 def evaluate_signal(
@@ -203,9 +208,12 @@ def _observe_one(desk: Desk, one: Instrument, clock: Clock, beta: Array) -> pd.D
     entries = _only(entries, np.isfinite(_at(base, base.signal, entries)))
     found = traded(desk, one, entries)
     hedge = beta[np.searchsorted(clock.days, entries.day)] * found.fund
-    moved = base.columns.get("adr_return", np.full(len(base.times), np.nan))
+    missing = np.full(len(base.times), np.nan)
+    moved = base.columns.get("adr_return", missing)
+    other = base.columns.get(f"signal_{other_leg(desk)}", missing)
     forecasts: dict[str, Array] = {mode: _at(file, file.signal, entries) for mode, file in signals.items()}
-    forecasts |= {"baseline": _at(base, base.signal, entries), "reversal": -_at(base, moved, entries)}
+    forecasts |= {"baseline": _at(base, base.signal, entries), "other_leg": _at(base, other, entries)}
+    forecasts["reversal"] = -_at(base, moved, entries)
     columns: dict[str, np.ndarray] = {
         "ticker": np.full(len(entries.time), one.adr, dtype=object),
         "date": entries.day.astype("datetime64[s]"),

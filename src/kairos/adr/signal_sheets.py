@@ -16,6 +16,7 @@ from kairos.adr.evaluate_signal import (
     HALF_HOURS,
     ICS,
     evaluation_folder,
+    other_leg,
     signal_reading,
 )
 from kairos.adr.minutefile import file_of, read_minutes
@@ -82,7 +83,10 @@ def signal_sheet(desk: Desk) -> AdrSignalSheet:
         day=day,
         minutes=minutes,
         lines={adr: lines[adr] for adr in sorted(shown)},
-        forecasts=[_forecast(pooled, name, mode) for name in sorted(FORECASTS, key=lambda n: n != mode)],
+        forecasts=[
+            _forecast(pooled, name, mode, other_leg(desk))
+            for name in sorted(FORECASTS, key=lambda n: n != mode)
+        ],
         entries=[_entry(ics, entry, mode) for entry in sorted(set(ics["entry"]) - {"all"})],
         adrs=[_adr(by_adr, of, str(adr), mode, lines) for adr, of in days.groupby("ticker", sort=True)],
         half_hours=[
@@ -128,10 +132,11 @@ def _estimate(rows: pd.DataFrame, label: str) -> Estimate:
     return Estimate(label, row["ic"], row["low"], row["high"], row["t"], int(row["days"]))
 
 
-def _forecast(pooled: pd.DataFrame, name: str, mode: str) -> SignalForecast:
+def _forecast(pooled: pd.DataFrame, name: str, mode: str, leg: str) -> SignalForecast:
     labels = {
         mode: f"Signal, gate {_MODES[mode]}",
         "baseline": "Baseline, the index future alone",
+        "other_leg": f"The same under the currency leg {leg}",
         "reversal": "Reversal of the ADR's own move",
     }
     of = pooled[pooled["forecast"] == name]

@@ -38,7 +38,7 @@ _FULL_SIGNAL = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class SignalForecast:
-    """One forecast: the signal under a mode of the gate, the baseline, or the ADR's own reversal.
+    """One forecast: the signal under a mode of the gate, the baseline under a leg, or the ADR's reversal.
 
     Parameters
     ----------
