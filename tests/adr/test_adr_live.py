@@ -19,11 +19,10 @@ from kairos.adr.live import (
     LiveDesk,
     Quote,
     UsBar,
-    arrivals,
-    live,
     nanoseconds,
     new_york_time,
 )
+from kairos.adr.replay import arrivals, live
 from kairos.adr.signal import signal, signal_folder
 from kairos.cli import main
 from kairos.errors import InputError

@@ -26,9 +26,10 @@ from kairos.adr.desk import Desk
 from kairos.adr.evaluate import evaluate
 from kairos.adr.evaluate_signal import evaluate_signal
 from kairos.adr.features import features
-from kairos.adr.live import FutureBar, LiveDesk, LiveSignal, Quote, UsBar, live
+from kairos.adr.live import FutureBar, LiveDesk, LiveSignal, Quote, UsBar
 from kairos.adr.modelfile import read_model
 from kairos.adr.notebook import notebook, signal_notebook
+from kairos.adr.replay import live
 from kairos.adr.signal import signal
 from kairos.adr.train import train
 

@@ -17,36 +17,18 @@ import numpy as np
 
 from kairos.adr import fairvalue
 from kairos.adr.baseline import NO_BETA, NO_FUTURE, NO_QUOTE
-from kairos.adr.calibrate import read_calibration
-from kairos.adr.clock import Clock, new_york
-from kairos.adr.gate import read_gates
-from kairos.adr.instruments import read_instruments
-from kairos.adr.minuteinputs import beta_on
-from kairos.adr.minutes import has_future
-from kairos.adr.modelterm import model_of, model_sizes, share, us_betas_on
-from kairos.adr.signal import FUTURES, GATE_CLOSED, LOW_COVERAGE, MODEL, NO_MODEL, NO_US, calibration_file
-from kairos.adr.sources import (
-    ASK,
-    BID,
-    IN_USD,
-    RATE,
-    RATE_AGE,
-    quoted,
-    read_future,
-    read_quotes,
-    read_us,
-    us_files,
-)
+from kairos.adr.clock import new_york
+from kairos.adr.liveday import plan_day
+from kairos.adr.modelterm import share
+from kairos.adr.signal import FUTURES, GATE_CLOSED, LOW_COVERAGE, MODEL, NO_MODEL, NO_US
+from kairos.adr.sources import RATE, RATE_AGE
 from kairos.adr.stream import median
 from kairos.errors import InputError
-from kairos.market import sessions
 
 if TYPE_CHECKING:
-    from kairos.adr.calibrate import Calibration
     from kairos.adr.desk import Desk
     from kairos.adr.files import Array
-    from kairos.adr.instruments import Instrument
-    from kairos.adr.stream import Stream
+    from kairos.adr.liveday import VenueDay
 
 Stamp = np.datetime64 | dt.datetime
 """UTC as NumPy's datetime64, or a datetime with a time zone."""
@@ -54,10 +36,9 @@ Stamp = np.datetime64 | dt.datetime
 SECOND, MINUTE = 1_000_000_000, 60_000_000_000
 NEVER = -(2**62)
 SAME = 1e-12
-NO_TIME = np.timedelta64(0, "ns")
 """Values that differ by no more are the same."""
 
-CLOSED, EARLY, OVER = "its exchange is closed today", "its exchange has not closed yet", "New York has closed"
+EARLY, OVER = "its exchange has not closed yet", "New York has closed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,64 +145,6 @@ class _Newest:
         return found, np.where(old, np.nan, age)
 
 
-@dataclass(frozen=True, eq=False)
-class _Venue:
-    """The ADRs of one exchange and index, with the models of the day.
-
-    Attributes
-    ----------
-    instruments
-        The A ADRs.
-    anchor
-        Position of the exchange's reference time.
-    reference
-        That time.
-    future
-        Position of the future's symbol.
-    betas : (A,)
-        Of the ordinaries.
-    columns : (S,)
-        Positions of the stocks in use.
-    stock_betas : (S,)
-        As known before the day.
-    weights, sizes : (A, S)
-        coef/scale and |coef|.
-    total : (A,)
-        Σ|coef|.
-    open, has_model : (A,) bool
-        Whether the gate is open, and whether the month has a model.
-    """
-
-    instruments: tuple[Instrument, ...]
-    anchor: int
-    reference: int
-    future: int
-    betas: Array
-    columns: np.ndarray
-    stock_betas: Array
-    weights: Array
-    sizes: Array
-    total: Array
-    open: np.ndarray
-    has_model: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class _Day:
-    """What is known before the day."""
-
-    venues: tuple[_Venue, ...]
-    close: int
-    references: tuple[int, ...]
-    adrs: tuple[str, ...]
-    of_adr: tuple[int, ...]
-    symbols: tuple[str, ...]
-    stocks: tuple[str, ...]
-    idle: tuple[tuple[str, str], ...]
-    calibration: Calibration
-    month: np.datetime64
-
-
 @dataclass(eq=False)
 class LiveDesk:
     """The desk on one day: bars in, signals out.
@@ -248,7 +171,7 @@ class LiveDesk:
 
     def __post_init__(self) -> None:
         self.day = self.day.astype("datetime64[D]")
-        self._plan = _plan(self.desk, self.day)
+        self._plan = plan_day(self.desk, self.day)
         self._history: list[tuple[int, Bar]] = []
         self._emitted: dict[int, list[LiveSignal]] = {}
         self._reset()
@@ -384,7 +307,7 @@ class LiveDesk:
         found += [_nothing(adr, time, reason) for adr, reason in plan.idle]
         return sorted(found, key=lambda signal: signal.adr)
 
-    def _of_venue(self, venue: _Venue, moment: _Moment) -> Iterator[LiveSignal]:
+    def _of_venue(self, venue: VenueDay, moment: _Moment) -> Iterator[LiveSignal]:
         """Signals of one exchange and index."""
         plan, settings = self._plan, self.desk.settings.adr
         limits, rules = settings.max_age, settings.signal
@@ -439,7 +362,7 @@ class LiveDesk:
             )
 
     def _withheld(
-        self, venue: _Venue, n: int, moment: _Moment, row: int, future: Array, future_then: Array
+        self, venue: VenueDay, n: int, moment: _Moment, row: int, future: Array, future_then: Array
     ) -> str:
         """Why an ADR has no value at a minute; empty when it has one."""
         limits = self.desk.settings.adr.max_age
@@ -465,30 +388,6 @@ class _Moment:
     mids: Array
     mids_then: Array
     quote_age: Array
-
-
-def live(desk: Desk, at: Stamp | None = None) -> LiveDesk:
-    """Feed a desk with the bars in the files that had arrived at a moment, by default now.
-
-    Parameters
-    ----------
-    desk
-        The data directory.
-    at : datetime64 or datetime
-        Signals are given of the last whole minute at or before it: ``live(desk, at).signal(minute(at))``.
-
-    Raises
-    ------
-    InputError
-        New York holds no session on that day, or a file is missing or wrong.
-    """
-    time = minute(at)
-    found = LiveDesk(desk, new_york(np.array([time]))[0].astype("datetime64[D]"))
-    limit = nanoseconds(time)
-    for arrived, bar in arrivals(desk, found):
-        if arrived <= limit:
-            found.update(bar)
-    return found
 
 
 def minute(at: Stamp | None = None) -> np.datetime64:
@@ -534,123 +433,7 @@ def nanoseconds(stamp: Stamp) -> int:
     return int(stamp.astype("datetime64[ns]").astype(np.int64))
 
 
-def arrivals(desk: Desk, live: LiveDesk) -> list[tuple[int, Bar]]:
-    """Bars of the day in the files, as far as a desk needs them, in the order in which they arrived."""
-    label = desk.settings.adr.bar_label
-    found: list[tuple[int, Bar]] = []
-    begin = live.day.astype("datetime64[ns]")
-    utc = begin + (begin - new_york(begin[None])[0])  # New York's midnight, within an hour
-    span = (utc - np.timedelta64(1, "h"), utc + np.timedelta64(25, "h"))
-    delay = {"start": np.timedelta64(1, "m"), "end": np.timedelta64(0, "m")}
-    for symbol in live.symbols:
-        stream = read_future(desk, symbol)
-        rows, stamps, arrived = _part(stream, span, delay[label.futures])
-        each = zip(stamps, stream.values[rows].tolist(), strict=True)
-        bars = (FutureBar(symbol, s, row[IN_USD], row[RATE], row[RATE_AGE]) for s, row in each)
-        found += list(zip(arrived, bars, strict=True))
-    quotes, stocks = quoted(desk), us_files(desk)
-    for adr in (adr for adr in live.adrs if adr in quotes):
-        stream = read_quotes(desk, adr).stream
-        rows, stamps, arrived = _part(stream, span, delay[label.adr_quotes])
-        each = zip(stamps, stream.values[rows].tolist(), strict=True)
-        found += list(zip(arrived, (Quote(adr, s, row[BID], row[ASK]) for s, row in each), strict=True))
-    noon = begin + np.timedelta64(17, "h")
-    shift = noon - new_york(noon[None])[0]  # that of all hours in which New York trades
-    for stock in (stock for stock in live.stocks if stock in stocks):
-        stream = read_us(desk, stocks[stock])
-        local = (begin, begin + np.timedelta64(24, "h"))
-        rows, stamps, arrived = _part(stream, local, delay[label.us], shift)
-        each = zip(stamps, stream.values[rows].tolist(), strict=True)
-        found += list(zip(arrived, (UsBar(stock, s, row[0]) for s, row in each), strict=True))
-    return sorted(found, key=lambda item: item[0])
-
-
-def _part(
-    stream: Stream,
-    span: tuple[np.datetime64, np.datetime64],
-    delay: np.timedelta64,
-    shift: np.timedelta64 = NO_TIME,
-) -> tuple[slice, np.ndarray, list[int]]:
-    """Rows of a stream that were known in a span, their labels and arrivals in UTC."""
-    first, last = np.searchsorted(stream.known, np.array(span))
-    rows = slice(int(first), int(last))
-    arrived = stream.known if stream.arrived is None else stream.arrived
-    times = (arrived[rows] + shift).astype("datetime64[ns]").astype(np.int64).tolist()
-    return rows, stream.known[rows] - delay + shift, times
-
-
-def _plan(desk: Desk, day: np.datetime64) -> _Day:
-    """Collect what is known before a day."""
-    if not len(sessions(day, day)):
-        raise InputError(f"New York holds no session on {day}: there is no signal")
-    scope = read_instruments(desk).instruments
-    clocks = {one.exchange: Clock.of(one, day, day) for one in scope}
-    idle = [(one.adr, CLOSED) for one in scope if not len(clocks[one.exchange].days)]
-    idle += [
-        (one.adr, f"no minute bars of the future {one.symbol}")
-        for one in scope
-        if len(clocks[one.exchange].days) and not has_future(desk, one.symbol)
-    ]
-    without = {adr for adr, _ in idle}
-    kept = [one for one in scope if one.adr not in without]
-    exchanges = sorted({one.exchange for one in kept})
-    references = tuple(int(clocks[e].reference[0].astype(np.int64)) for e in exchanges)
-    symbols = tuple(sorted({one.symbol for one in kept}))
-    betas = beta_on(desk, [one.adr for one in kept], {one.adr: clocks[one.exchange] for one in kept})
-    month = day.astype("datetime64[M]")
-    models = {one.adr: model_of(desk, one.adr, month) for one in kept}
-    features = {stock for found in models.values() if found for stock in found[0].features}
-    stocks = tuple(sorted(features))
-    groups: dict[tuple[str, str], list[Instrument]] = {}
-    for one in kept:
-        groups.setdefault((one.exchange, one.index), []).append(one)
-    gate = read_gates(desk)[desk.settings.adr.gate.mode]
-    place = {stock: number for number, stock in enumerate(stocks)}
-    venues = []
-    for (exchange, index), instruments in sorted(groups.items()):
-        of_day = np.array([day])
-        used = sorted({s for one in instruments if (m := models[one.adr]) for s in m[0].features})
-        weights, sizes = np.zeros((2, len(instruments), len(used)))
-        for n, one in enumerate(instruments):
-            if found := models[one.adr]:
-                columns = np.searchsorted(used, found[0].features)
-                weights[n, columns], sizes[n, columns] = found[0].linear(found[1]), model_sizes(found[0])
-        known = us_betas_on(desk, exchange, index, of_day, used) if used else {}
-        venues.append(
-            _Venue(
-                instruments=tuple(instruments),
-                anchor=exchanges.index(exchange),
-                reference=references[exchanges.index(exchange)],
-                future=symbols.index(instruments[0].symbol),
-                betas=np.array([betas[one.adr][0] for one in instruments]),
-                columns=np.array([place[stock] for stock in used], dtype=np.intp),
-                stock_betas=np.array([known[stock][0] for stock in used]),
-                weights=weights,
-                sizes=sizes,
-                total=sizes.sum(axis=1),
-                open=np.array([gate.is_open(one.adr, np.array([month]))[0] for one in instruments]),
-                has_model=np.array([models[one.adr] is not None for one in instruments]),
-            )
-        )
-    adrs = tuple(one.adr for one in kept)
-    close = next(
-        (clock.close[0] for clock in clocks.values() if len(clock.days)), day.astype("datetime64[ns]")
-    )
-    return _Day(
-        venues=tuple(venues),
-        close=int(close.astype(np.int64)),
-        references=references,
-        adrs=adrs,
-        of_adr=tuple(exchanges.index(one.exchange) for one in kept),
-        symbols=symbols,
-        stocks=stocks,
-        idle=tuple(idle),
-        calibration=read_calibration(desk, calibration_file(desk)),
-        month=month,
-    )
-
-
-def _why_baseline(venue: _Venue, n: int, coverage: float, least: float) -> str:
+def _why_baseline(venue: VenueDay, n: int, coverage: float, least: float) -> str:
     if not venue.open[n]:
         return GATE_CLOSED
     if not venue.has_model[n]:

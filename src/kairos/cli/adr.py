@@ -172,8 +172,8 @@ def live(
 
     Example: kairos adr live --data desk --at 2026-01-30T14:05
     """
-    from kairos.adr.live import live as feed
     from kairos.adr.live import minute, new_york_time, records, table
+    from kairos.adr.replay import live as feed
 
     desk = _desk(data, config, overrides, force=False)
     moment = minute(None if at is None else new_york_time(at))
