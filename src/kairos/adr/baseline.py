@@ -220,7 +220,8 @@ def first_and_last(desk: Desk, instruments: Sequence[Instrument]) -> tuple[np.da
         return nothing, nothing
     first, last = min(span[0] for span in spans), max(span[1] for span in spans)
     start = desk.settings.adr.start
-    return (max(first, np.datetime64(start, "D")) if start else first), last
+    first = max(first, np.datetime64(start, "D")) if start else first
+    return first, max(first, last)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +236,7 @@ def _inputs(desk: Desk, instruments: Sequence[Instrument]) -> _Inputs | None:
     if not instruments:
         return None
     first, last = first_and_last(desk, instruments)
-    venues = Venues(desk, instruments, first, max(first, last))
+    venues = Venues(desk, instruments, first, last)
     clocks = {one.adr: venues.clocks[one.exchange] for one in instruments}
     return _Inputs(venues, beta_on(desk, list(clocks), clocks))
 

@@ -190,7 +190,7 @@ STEPS = (
         "evaluate-signal",
         "what the signal knows about the returns that follow",
         evaluate_signal,
-        lambda desk: [*MAP, at.ADR_QUOTES, at.BASELINE, at.BETAS, *_signal_out(desk)],
+        lambda desk: [*MAP, at.ORDINARY_CLOSES, at.ADR_QUOTES, at.BASELINE, at.BETAS, *_signal_out(desk)],
         lambda desk: [evaluation_folder(desk)] if quoted(desk) else [],
         (*MAP_SETTINGS, *MINUTE_SETTINGS, "adr.gate", "adr.signal", "adr.signal_evaluation"),
         (at.FX_MINUTES, at.ETF_MINUTES, at.ORDINARY_OPENS, at.ORDINARY_UNADJUSTED),
