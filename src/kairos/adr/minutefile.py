@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -84,7 +85,12 @@ def files_of(desk: Desk, folder: str) -> dict[str, str]:
 
 
 def write_minutes(
-    path: Path, times: Instants, columns: Mapping[str, Array], made_of: str, notes: Mapping[str, Any]
+    path: Path,
+    times: Instants,
+    columns: Mapping[str, Array],
+    made_of: str,
+    notes: Mapping[str, Any],
+    marks: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write a signal file.
 
@@ -100,6 +106,8 @@ def write_minutes(
         Digest of what the file was made of.
     notes
         Plain types, kept beside the table.
+    marks
+        Further entries of the metadata.
     """
     local = new_york(times).astype("datetime64[D]")
     days, day = np.unique(local, return_inverse=True)
@@ -114,8 +122,7 @@ def write_minutes(
     index = pd.DatetimeIndex([], tz=NEW_YORK, name=INDEX)
     empty = pd.DataFrame(index=index, columns=pd.Index([], dtype="str"))
     note = dict(pa.Schema.from_pandas(empty).metadata)
-    note |= {MADE_OF: made_of.encode(), NOTES: json.dumps(notes).encode()}
-    table = pa.table(arrays).replace_schema_metadata(note)
+    table = pa.table(arrays).replace_schema_metadata(note | _beside(made_of, notes, marks))
     pq.write_table(table, path, compression="zstd", use_dictionary=["date"])
 
 
@@ -152,9 +159,14 @@ def write_again(
 ) -> None:
     """Write the table of a file under other notes and marks in its metadata; rows and columns stay."""
     table = pq.read_table(source)
-    more = {MADE_OF: made_of, NOTES: json.dumps(notes), **{key.encode(): text for key, text in marks.items()}}
-    metadata = dict(table.schema.metadata or {}) | {key: text.encode() for key, text in more.items()}
+    metadata = dict(table.schema.metadata or {}) | _beside(made_of, notes, marks)
     pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
+
+
+def _beside(made_of: str, notes: Mapping[str, Any], marks: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Entries of a file's metadata."""
+    more = {MADE_OF: made_of, NOTES: json.dumps(notes), **{key.encode(): text for key, text in marks.items()}}
+    return {key: text.encode() for key, text in more.items()}
 
 
 def notes_of(path: Path) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def us_betas_on(
     name = f"{US_BETAS}/{exchange}_{index}.parquet"
     path = desk.existing(name, "betas of the US stocks; run `features` first")
     try:
-        there = [stock for stock in stocks if stock in pq.read_schema(path).names]
+        names = set(pq.read_schema(path).names)
+        there = [stock for stock in stocks if stock in names]
         table = pq.read_table(path, columns=["date", *there])
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a file of the step `features` ({error}); run it again") from None

@@ -19,6 +19,7 @@ import pandas as pd
 from kairos.adr import fairvalue
 from kairos.adr.baseline import first_and_last
 from kairos.adr.calibrate import Calibration, calibrate
+from kairos.adr.clock import new_york
 from kairos.adr.desk import BASELINE, US_BETAS
 from kairos.adr.files import listed
 from kairos.adr.gate import MODES, Gate, Mode, read_gates
@@ -349,14 +350,14 @@ def _days(adr: str, base: MinuteFile, found: Composed) -> list[dict[str, Any]]:
         days, first = np.unique(base.dates, return_index=True)
         last = np.append(first[1:], len(base.times)) - 1
         uses = np.logical_or.reduceat(found.uses_model, first)
-        local = pd.DatetimeIndex(base.times, tz="UTC").tz_convert("America/New_York")
+        clock = [new_york(base.times[rows]).astype("datetime64[m]").astype(str) for rows in (first, last)]
         premium = base.columns.get("premium_c", np.full(len(base.times), np.nan))[first]
         for n, day in enumerate(days.astype(str)):
             why, features, missing, covered = found.days.get(day, (NO_US, 0, 0, np.nan))
             source = MODEL if uses[n] else FUTURES
             reason = "" if uses[n] else why or NO_US
-            clock = (f"{local[first[n]]:%H:%M}", f"{local[last[n]]:%H:%M}")
-            rows.append(_day(adr, day, source, reason, (features, missing, covered), *clock, premium[n]))
+            span = (str(clock[0][n])[11:], str(clock[1][n])[11:])
+            rows.append(_day(adr, day, source, reason, (features, missing, covered), *span, premium[n]))
     return sorted(rows, key=lambda row: str(row["date"]))
 
 
@@ -393,8 +394,7 @@ def _write(
     columns |= {"model_return": found.model_return, "coverage": found.coverage}
     if "inferred" in columns:
         columns["inferred"] = columns["inferred"] + found.model_return
-    write_minutes(path, base.times, {"signal": found.signal, **columns}, made_of, notes)
-    write_again(path, path, made_of, notes, _marks(gate))
+    write_minutes(path, base.times, {"signal": found.signal, **columns}, made_of, notes, _marks(gate))
 
 
 def _copy(source: Path, path: Path, *, made_of: str, notes: Mapping[str, Any], gate: str) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset
 import pyarrow.parquet as pq
 
 from kairos.adr.desk import ADR_QUOTES, ETF_MINUTES, US_MINUTES, Desk
@@ -23,7 +23,7 @@ from kairos.adr.stream import Stream
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from kairos.adr.minutes import Instants
 
@@ -172,12 +172,10 @@ def _by_ticker(folder: Path) -> dict[str, Path]:
 
 def _future_part(path: Path) -> tuple[Instants, np.ndarray, Instants]:
     """Labels, values and arrivals of one file's bars that have both a price and a rate."""
-    schema = _schema(path)
-    extra = ["fx_age_s"] if "fx_age_s" in schema.names else []
-    stamps, (close, rate, *age), received = _columns(
-        path, "timestamp", ["close", "fx_rate", *extra], zoned=True
+    stamps, (close, rate, age), received = _columns(
+        path, "timestamp", ["close", "fx_rate", "fx_age_s"], zoned=True, absent={"fx_age_s": 0.0}
     )
-    values = np.column_stack([close / rate, rate, age[0] if age else np.zeros(len(close)), close])
+    values = np.column_stack([close / rate, rate, age, close])
     some = ~np.isnan(values[:, LOCAL])
     if received is None:
         received = np.full(len(stamps), np.datetime64("NaT", "ns"))
@@ -185,37 +183,42 @@ def _future_part(path: Path) -> tuple[Instants, np.ndarray, Instants]:
 
 
 def _columns(
-    path: Path, stamp: str, prices: Sequence[str], *, zoned: bool
+    path: Path,
+    stamp: str,
+    prices: Sequence[str],
+    *,
+    zoned: bool,
+    absent: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[Instants, list[np.ndarray], Instants | None]:
-    """Stamps, columns of numbers, and arrivals where the file has them."""
-    schema = _schema(path)
-    if stamp not in schema.names and UNNAMED in schema.names:
-        stamp = UNNAMED  # the stamps are the index, without a name
-    check_columns(path, schema, stamp, prices, zoned=zoned)
-    more = [RECEIVED] if RECEIVED in schema.names else []
-    if more:
-        check_columns(path, schema, RECEIVED, (), zoned=zoned)
+    """Stamps, columns of numbers, and arrivals where the file has them; `absent` stands in for columns."""
+    if not path.is_file():
+        raise InputError(f"{path}: the file is missing")
     try:
-        table = pq.ParquetFile(path).read([stamp, *prices, *more], use_threads=False)
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            if stamp not in schema.names and UNNAMED in schema.names:
+                stamp = UNNAMED  # the stamps are the index, without a name
+            there = [name for name in prices if name in schema.names or name not in absent]
+            check_columns(path, schema, stamp, there, zoned=zoned)
+            more = [RECEIVED] if RECEIVED in schema.names else []
+            if more:
+                check_columns(path, schema, RECEIVED, (), zoned=zoned)
+            table = file.read([stamp, *there, *more], use_threads=False)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: {error}") from None
     if table[stamp].null_count:
         row = pc.index(pc.is_null(table[stamp]), True).as_py() + 1
         raise InputError(f"{path}: row {row} has no time ({stamp})")
     stamps = _instants(table, stamp)
-    columns = [table[name].to_numpy().astype(np.float64, copy=False) for name in prices]
+    columns = [
+        table[name].to_numpy().astype(np.float64, copy=False)
+        if name in there
+        else np.full(len(stamps), absent[name])
+        for name in prices
+    ]
     return stamps, columns, _instants(table, RECEIVED) if more else None
 
 
 def _instants(table: pa.Table, name: str) -> Instants:
     found: Instants = table[name].to_numpy().astype("datetime64[ns]", copy=False)
     return found
-
-
-def _schema(path: Path) -> pa.Schema:
-    if not path.is_file():
-        raise InputError(f"{path}: the file is missing")
-    try:
-        return pq.read_schema(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: {error}") from None
