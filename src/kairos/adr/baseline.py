@@ -187,13 +187,14 @@ def baseline(desk: Desk, progress: Callable[[int, int], object] | None = None) -
         for one, key in zip(mine, made, strict=True)
         if desk.force or not is_current(desk, file_of(BASELINE, one.adr), key)
     ]
-    executor.run(
-        partial(_write_baseline, desk, _inputs(desk, [one for one, _ in todo])),
-        todo,
-        workers=1,  # what the ADRs share is large, and each of them takes a quarter of a second
-        name=lambda item: item[0].adr,
-        progress=progress,
-    )
+    if todo:
+        executor.run(
+            partial(_write_baseline, desk, _inputs(desk, [one for one, _ in todo])),
+            todo,
+            workers=1,  # what the ADRs share is large, and each of them takes a quarter of a second
+            name=lambda item: item[0].adr,
+            progress=progress,
+        )
     desk.remove(
         name for adr, name in files_of(desk, BASELINE).items() if adr not in {one.adr for one in kept}
     )
@@ -232,9 +233,7 @@ class _Inputs:
     betas: Mapping[str, Array]
 
 
-def _inputs(desk: Desk, instruments: Sequence[Instrument]) -> _Inputs | None:
-    if not instruments:
-        return None
+def _inputs(desk: Desk, instruments: Sequence[Instrument]) -> _Inputs:
     first, last = first_and_last(desk, instruments)
     venues = Venues(desk, instruments, first, last)
     clocks = {one.adr: venues.clocks[one.exchange] for one in instruments}
@@ -252,11 +251,9 @@ def _made_of(desk: Desk, one: Instrument) -> str:
     )
 
 
-def _write_baseline(desk: Desk, inputs: _Inputs | None, item: tuple[Instrument, str]) -> None:
+def _write_baseline(desk: Desk, inputs: _Inputs, item: tuple[Instrument, str]) -> None:
     """Make the file of one ADR."""
     one, made_of = item
-    if inputs is None:
-        return
     found = futures_only_of(desk, one, inputs.venues.of(one), inputs.betas[one.adr])
     name = file_of(BASELINE, one.adr)
     rows = found.rows
