@@ -21,9 +21,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from kairos.adr.files import Array
 
 Leg = Literal["local_future", "usd_future"]
+
+ROUNDING = 1e-9
 
 
 def change(now: Array, then: Array) -> Array:
@@ -56,6 +60,15 @@ def futures_only(beta: Array, index: Array, fx: Array, leg: Leg) -> Array:
 def in_usd(model: Array, fx: Array) -> Array:
     """What the model adds to the inferred return in USD, model·(1 + fx)."""
     return model * (1.0 + fx)
+
+
+def covered(coverage: Array, least: float) -> npt.NDArray[np.bool_]:
+    """Tell where a coverage is enough; sums in another order may differ by rounding.
+
+    >>> covered(np.array([0.8 - 1e-15, 0.79]), 0.8).tolist()
+    [True, False]
+    """
+    return np.asarray(coverage >= least - ROUNDING)
 
 
 def oldest(*ages: Array) -> Array:

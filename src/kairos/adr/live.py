@@ -331,7 +331,9 @@ class LiveDesk:
         since = np.array([(moment.at - venue.reference) / SECOND])
         factor = plan.calibration.at(np.array([plan.month]), since)[0]
         added = fairvalue.in_usd(model, fx) * factor
-        uses = venue.open & venue.has_model & (coverage_then >= rules.min_coverage) & np.isfinite(added)
+        enough = fairvalue.covered(coverage_then, rules.min_coverage)
+        enough_now = fairvalue.covered(coverage, rules.min_coverage)
+        uses = venue.open & venue.has_model & enough & np.isfinite(added)
         inferred = fairvalue.futures_only(venue.betas, index, fx, rules.currency_leg)
         inferred = inferred + np.where(uses, added, 0.0)
         ages = fairvalue.oldest(
@@ -340,9 +342,9 @@ class LiveDesk:
             moment.quote_age[rows],
         )
         for n, one in enumerate(venue.instruments):
-            why = _why_baseline(venue, n, coverage_then[n], rules.min_coverage)
+            why = _why_baseline(venue, n, coverage_then[n], enough=bool(enough[n]))
             withheld = self._withheld(venue, n, moment, rows[n], future, future_then)
-            if not withheld and uses[n] and coverage[n] < rules.min_coverage:
+            if not withheld and uses[n] and not enough_now[n]:
                 withheld = f"coverage {coverage[n]:.2f}"
             signal = inferred[n] - adr[n]
             yield LiveSignal(
@@ -433,14 +435,14 @@ def nanoseconds(stamp: Stamp) -> int:
     return int(stamp.astype("datetime64[ns]").astype(np.int64))
 
 
-def _why_baseline(venue: VenueDay, n: int, coverage: float, least: float) -> str:
+def _why_baseline(venue: VenueDay, n: int, coverage: float, *, enough: bool) -> str:
     if not venue.open[n]:
         return GATE_CLOSED
     if not venue.has_model[n]:
         return NO_MODEL
     if coverage == 0.0:
         return NO_US
-    return LOW_COVERAGE if coverage < least else ""
+    return "" if enough else LOW_COVERAGE
 
 
 def _nothing(adr: str, time: np.datetime64, reason: str) -> LiveSignal:

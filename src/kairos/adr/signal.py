@@ -293,7 +293,7 @@ def compose(
         Factors by month and half hour; 1 without calibration.
     """
     columns = term.columns
-    enough = columns["coverage_c"] >= min_coverage
+    enough = fairvalue.covered(columns["coverage_c"], min_coverage)
     usable = is_open & (columns["has_model"] > 0.0) & enough
     value = columns["signal"] * slopes.at(term_months(term), columns["since_c"])
     usable_row, value_row, coverage_row = (
@@ -330,7 +330,7 @@ def _term_days(
     covered, features = term.columns["coverage_c"][last], term.columns["n_features"][last]
     missing, has_model = term.columns["n_missing"][last], term.columns["has_model"][last] > 0.0
     reason = np.select(
-        [~is_open[last], ~has_model, covered == 0.0, covered < min_coverage],
+        [~is_open[last], ~has_model, covered == 0.0, ~fairvalue.covered(covered, min_coverage)],
         [GATE_CLOSED, NO_MODEL, NO_US, LOW_COVERAGE],
         "",
     )
