@@ -110,6 +110,7 @@ class _Newest:
         self.place = {name: number for number, name in enumerate(names)}
         self.width = width
         self.limits = limits  # of each anchor, a time for each name
+        self.last = max((max(each, default=NEVER) for each in limits), default=NEVER)
         empty = (np.nan,) * width
         self.known = [NEVER] * len(names)
         self.values: list[tuple[float, ...]] = [empty] * len(names)
@@ -120,6 +121,8 @@ class _Newest:
         """Take a value; one that is older than what is there corrects the anchors that it belongs to."""
         if known > self.known[place]:
             self.known[place], self.values[place] = known, values
+        if known > self.last:
+            return
         for limit, times, kept in zip(self.limits, self.anchor_known, self.anchor_values, strict=True):
             if times[place] < known <= limit[place]:
                 times[place], kept[place] = known, values
@@ -184,6 +187,7 @@ class LiveDesk:
         own = [plan.references[place] for place in plan.of_adr]
         self._quotes = _Newest(plan.adrs, [[c - back * MINUTE for c in own] for back in backs], 1)
         self._newest = NEVER
+        self._instants: dict[Stamp, int] = {}
         label = settings.bar_label
         self._delay = {
             kind: MINUTE if stamped == "start" else 0
@@ -216,11 +220,12 @@ class LiveDesk:
         InputError
             The stamp is a datetime without a time zone.
         """
-        self._history.append((self._apply(bar), bar))
+        known = self._apply(bar)
+        if known is not None:
+            self._history.append((known, bar))
 
-    def _apply(self, bar: Bar) -> int:
-        """Change the state; gives when the bar was known."""
-        known = nanoseconds(bar.stamp) + self._delay[type(bar)]
+    def _apply(self, bar: Bar) -> int | None:
+        """Change the state; gives when the bar was known, None when it is not used."""
         if isinstance(bar, UsBar):
             source, name = self._us, bar.ticker
             values: tuple[float, ...] = (bar.close,)
@@ -236,11 +241,17 @@ class LiveDesk:
         place = source.place.get(name)
         if place is None:
             self.unused += 1
-        elif not good:
+            return None
+        if not good:
             self.set_aside += 1
-        else:
-            source.update(place, known, values)
-            self._newest = max(self._newest, known)
+            return None
+        instant = self._instants.get(bar.stamp)
+        if instant is None:  # most bars of a minute share their stamp
+            instant = self._instants[bar.stamp] = nanoseconds(bar.stamp)
+        known = instant + self._delay[type(bar)]
+        source.update(place, known, values)
+        if known > self._newest:
+            self._newest = known
         return known
 
     def signal(self, at: Stamp | None = None) -> list[LiveSignal]:
@@ -295,7 +306,18 @@ class LiveDesk:
         mids, quote_age = self._quotes.now(at, limits.adr_quotes)
         anchors = [self._quotes.then(n, limits.adr_quotes) for n in range(len(self._quotes.limits))]
         mids_then = median(np.stack(anchors))[:, 0] if plan.adrs else np.empty(0)
-        moment = _Moment(at, stocks[:, 0], futures, future_age, mids[:, 0], mids_then, quote_age)
+        each = range(len(plan.references))
+        moment = _Moment(
+            at=at,
+            stocks=stocks[:, 0],
+            stocks_then=[self._us.then(n, limits.us)[:, 0] for n in each],
+            futures=futures,
+            futures_then=[self._futures.then(n, limits.futures) for n in each],
+            future_age=future_age,
+            mids=mids[:, 0],
+            mids_then=mids_then,
+            quote_age=quote_age,
+        )
         time = np.datetime64(at, "ns")
         found: list[LiveSignal] = []
         for venue in plan.venues:
@@ -313,14 +335,14 @@ class LiveDesk:
         limits, rules = settings.max_age, settings.signal
         rows = [self._quotes.place[one.adr] for one in venue.instruments]
         future = moment.futures[venue.future].copy()
-        future_then = self._futures.then(venue.anchor, limits.futures)[venue.future]
+        future_then = moment.futures_then[venue.anchor][venue.future]
         rate_age = moment.future_age[venue.future] + future[RATE_AGE]
         if rate_age > limits.fx:
             future[RATE] = np.nan
         index = fairvalue.change(future[0], future_then[0])
         fx = fairvalue.change(future[RATE], future_then[RATE])
         adr = fairvalue.change(moment.mids[rows], moment.mids_then[rows])
-        then = self._us.then(venue.anchor, limits.us)[venue.columns, 0]
+        then = moment.stocks_then[venue.anchor][venue.columns]
         now = moment.stocks[venue.columns]
         there = ~np.isnan(then) & ~np.isnan(venue.stock_betas)
         priced = there & ~np.isnan(now)
@@ -381,11 +403,13 @@ class LiveDesk:
 
 @dataclass(frozen=True, eq=False)
 class _Moment:
-    """The sources at one minute."""
+    """The sources at one minute, and at the reference times."""
 
     at: int
     stocks: Array
+    stocks_then: Sequence[Array]
     futures: Array
+    futures_then: Sequence[Array]
     future_age: Array
     mids: Array
     mids_then: Array

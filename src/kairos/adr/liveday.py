@@ -85,7 +85,7 @@ class Day:
     close
         New York's close, nanoseconds since 1970 in UTC, as all times here.
     references
-        Reference times of the exchanges.
+        Reference times of the exchanges, each once.
     adrs, of_adr
         ADRs in use, and the position of each one's reference time.
     symbols, stocks
@@ -127,8 +127,8 @@ def plan_day(desk: Desk, day: np.datetime64) -> Day:
         if one.adr not in idle and not has_future(desk, one.symbol)
     }
     kept = [one for one in scope if one.adr not in idle]
-    exchanges = sorted({one.exchange for one in kept})
-    references = tuple(int(clocks[e].reference[0].astype(np.int64)) for e in exchanges)
+    reference = {one.exchange: int(clocks[one.exchange].reference[0].astype(np.int64)) for one in kept}
+    references = sorted(set(reference.values()))  # many exchanges close together
     symbols = sorted({one.symbol for one in kept})
     month = day.astype("datetime64[M]")
     models = {one.adr: model_of(desk, one.adr, month) for one in kept}
@@ -141,8 +141,8 @@ def plan_day(desk: Desk, day: np.datetime64) -> Day:
     venues = [
         VenueDay(
             instruments=tuple(instruments),
-            anchor=exchanges.index(exchange),
-            reference=references[exchanges.index(exchange)],
+            anchor=references.index(reference[exchange]),
+            reference=reference[exchange],
             future=symbols.index(instruments[0].symbol),
             betas=np.array([betas[one.adr][0] for one in instruments]),
             open=_open(gate, instruments, month),
@@ -155,9 +155,9 @@ def plan_day(desk: Desk, day: np.datetime64) -> Day:
     return Day(
         venues=tuple(venues),
         close=int((closes[0] if closes else day.astype("datetime64[ns]")).astype(np.int64)),
-        references=references,
+        references=tuple(references),
         adrs=tuple(one.adr for one in kept),
-        of_adr=tuple(exchanges.index(one.exchange) for one in kept),
+        of_adr=tuple(references.index(reference[one.exchange]) for one in kept),
         symbols=tuple(symbols),
         stocks=tuple(stocks),
         idle=tuple(idle.items()),
