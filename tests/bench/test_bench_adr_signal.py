@@ -46,7 +46,7 @@ from kairos.settings import load
 pytestmark = pytest.mark.bench
 
 ADRS, STOCKS, USED, PLANNED = 47, 1000, 20, 525
-SIZES = [int(os.environ["KAIROS_BENCH_SESSIONS"])] if "KAIROS_BENCH_SESSIONS" in os.environ else [20, 60]
+SIZES = [int(os.environ["KAIROS_BENCH_SESSIONS"])] if "KAIROS_BENCH_SESSIONS" in os.environ else [20, 100]
 EXCHANGES = [
     "XLON",
     "XAMS",

@@ -10,16 +10,26 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kairos import executor
 from kairos.adr import fairvalue
+from kairos.adr.clock import new_york
 from kairos.adr.desk import BASELINE, BETAS, ORDINARY_UNADJUSTED
 from kairos.adr.files import listed
 from kairos.adr.instruments import read_instruments
-from kairos.adr.minutefile import digest, file_of, files_of, is_current, marks, read_minutes, write_minutes
+from kairos.adr.minutefile import (
+    digest,
+    file_of,
+    files_of,
+    is_current,
+    marks,
+    notes_of,
+    read_minutes,
+    write_minutes,
+)
 from kairos.adr.minuteinputs import Venues, beta_on, parity, refuse_without_minutes, with_minutes
 from kairos.adr.minutes import future_name, fx_name
 from kairos.adr.sources import MID, quote_file, quoted, quoted_span, read_quotes
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
     from kairos.adr.files import Array
     from kairos.adr.instruments import Instrument
     from kairos.adr.minuteinputs import IndexMinutes
+    from kairos.adr.minutes import Instants
 
 NO_QUOTE, NO_FUTURE, NO_BETA = "no quote at the close", "no future at the close", "no beta"
 NO_MINUTE = "no minute with quote and future"
@@ -255,22 +266,17 @@ def _write_baseline(desk: Desk, inputs: _Inputs, item: tuple[Instrument, str]) -
     """Make the file of one ADR."""
     one, made_of = item
     found = futures_only_of(desk, one, inputs.venues.of(one), inputs.betas[one.adr])
-    name = file_of(BASELINE, one.adr)
     rows = found.rows
-    desk.save(
-        [
-            (
-                name,
-                partial(
-                    write_minutes,
-                    times=found.venue.clock.times[rows],
-                    columns={key: values[rows] for key, values in found.columns.items()},
-                    made_of=made_of,
-                    notes={"left": found.left, "empty": found.empty, "crossed": found.crossed},
-                ),
-            )
-        ]
-    )
+    times = found.venue.clock.times[rows]
+    columns = {key: values[rows] for key, values in found.columns.items()}
+    notes = {
+        "left": found.left,
+        "empty": found.empty,
+        "crossed": found.crossed,
+        "held": _held(desk, times, columns["premium_c"]),
+    }
+    write = partial(write_minutes, times=times, columns=columns, made_of=made_of, notes=notes)
+    desk.save([(file_of(BASELINE, one.adr), write)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -370,31 +376,42 @@ def _reasons(venue: IndexMinutes, then: Array, beta: Array, signal: Array) -> di
 
 
 def _describe(desk: Desk, one: Instrument) -> BaselineOf:
-    """What the file of one ADR holds."""
-    file = read_minutes(desk.path(file_of(BASELINE, one.adr)))
-    source = "user" if is_given(desk, one.adr) else "desk"
-    left = dict(Counter(file.notes.get("left", {}).values()))
-    empty, crossed = (int(file.notes.get(kind, 0)) for kind in ("empty", "crossed"))
-    if not len(file.times):
-        return BaselineOf(one.adr, one.exchange, one.symbol, "none", left=left, empty=empty, crossed=crossed)
-    days, first = np.unique(file.dates, return_index=True)
-    premium = file.columns.get("premium_c", np.full(len(file.times), np.nan))[first]
-    known = premium[np.isfinite(premium)]
+    """What the file of one ADR holds; the desk's own files say it in their notes."""
+    path = desk.path(file_of(BASELINE, one.adr))
+    users = is_given(desk, one.adr)
+    if users:
+        file = read_minutes(path)
+        premium = file.columns.get("premium_c", np.full(len(file.times), np.nan))
+        notes: dict[str, Any] = {"held": _held(desk, file.times, premium)}
+    else:
+        notes = notes_of(path)
+    held = dict(notes["held"])
+    premium_c = held.pop("premium")
     return BaselineOf(
         adr=one.adr,
         exchange=one.exchange,
         symbol=one.symbol,
-        source=source,
-        days=len(days),
-        minutes=len(file.times),
-        first=str(days[0]),
-        last=str(days[-1]),
-        left=left,
-        premium=float(np.median(known)) if len(known) else np.nan,
-        far=int((np.abs(known) > desk.settings.adr.signal.max_premium).sum()),
-        empty=empty,
-        crossed=crossed,
+        source=("user" if users else "desk") if held["minutes"] else "none",
+        left=dict(Counter(notes.get("left", {}).values())),
+        premium=np.nan if premium_c is None else premium_c,
+        empty=int(notes.get("empty", 0)),
+        crossed=int(notes.get("crossed", 0)),
+        **held,
     )
+
+
+def _held(desk: Desk, times: Instants, premium: Array) -> dict[str, Any]:
+    """Days, minutes and premiums of a file, plain types; the premium of a day is that of its first minute."""
+    days, first = np.unique(new_york(times).astype("datetime64[D]"), return_index=True)
+    known = premium[first][np.isfinite(premium[first])]
+    return {
+        "days": len(days),
+        "minutes": len(times),
+        "first": str(days[0]) if len(days) else "",
+        "last": str(days[-1]) if len(days) else "",
+        "premium": float(np.median(known)) if len(known) else None,
+        "far": int((np.abs(known) > desk.settings.adr.signal.max_premium).sum()),
+    }
 
 
 def _grouped(left: Mapping[str, str]) -> list[str]:
