@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kairos.adr.desk import BETAS, MODELS, NOTEBOOK, US_CLOSES, Desk
+from kairos.adr.desk import BASELINE, BETAS, MODELS, NOTEBOOK, US_CLOSES, Desk
 from kairos.adr.pipeline import write_pipeline
 from kairos.adr.run import STEPS
 from kairos.errors import InputError
@@ -80,6 +80,69 @@ def test_dvc_runs_what_a_change_touches_and_nothing_else(folder: Path) -> None:
     assert changed.returncode == 0, changed.stderr
     assert stages(changed.stdout) == ["evaluate", "notebook"]
     assert "cached" not in changed.stdout
+
+
+@pytest.mark.slow
+def test_dvc_goes_from_raw_minutes_to_the_signal(tmp_path: Path) -> None:
+    """One `dvc repro` on a desk that has nothing the desk can make; another gate runs what depends on it."""
+    root = simulate_desk(
+        tmp_path / "desk", adrs=2, us_stocks=20, months=15, seed=5, minutes=1, derived=("us_closes",)
+    )
+    write_pipeline(Desk(root, load()))
+    config = root / "kairos.toml"
+    text = config.read_text()
+    for old, new in [
+        ('end = "2026-01-30"', 'end = "2025-03-31"'),
+        ("window_days = 281", "window_days = 90"),
+        ("min_pairs = 60", "min_pairs = 20"),
+        ("draws = 2000", "draws = 200"),
+    ]:
+        text = text.replace(old, new)
+    config.write_text(text)
+    assert run("dvc", "init", "--no-scm", "--quiet", at=root).returncode == 0
+    first = run("dvc", "repro", at=root)
+    assert first.returncode == 0, first.stderr
+    ran = re.findall(r"Running stage '([\w-]+)'", first.stdout)
+    assert sorted(ran) == sorted(step.name for step in STEPS if step.name != "align")
+    assert ran.index("convert") < ran.index("betas") < ran.index("train") < ran.index("signal")
+    assert ran.index("baseline") < ran.index("signal") < ran.index("evaluate-signal")
+    for folder in ("futures_only_signal", "index_russell_lasso_signal"):
+        assert len(list((root / f"data/processed/{folder}").glob("ticker=*/data.parquet"))) == 2
+    assert stages(run("dvc", "repro", at=root).stdout) == []
+    config.write_text(text.replace("min_improvement = 0.04", "min_improvement = -9.0"))
+    changed = run("dvc", "repro", at=root)
+    ran = re.findall(r"Running stage '([\w-]+)'", changed.stdout)
+    assert "signal" in ran
+    assert not {"convert", "features", "train", "baseline"} & set(ran)
+
+
+def test_stages_of_the_minute_signal(tmp_path: Path) -> None:
+    """From raw minutes: what an earlier stage makes is a dependency of the later ones before it exists."""
+    root = simulate_desk(
+        tmp_path / "desk", adrs=2, us_stocks=20, months=2, seed=5, minutes=1, derived=("us_closes",)
+    )
+    text = write_pipeline(Desk(root, load()))[-1].read_text()
+    found = {
+        name: text.partition(f"\n  {name}:\n")[2].partition("\n  # <<<")[0] for name in ("convert", "betas")
+    }
+    outs = found["convert"].partition("outs:")[2].partition("\n  betas")[0]
+    assert 'converted_minute_bars/symbol=FTUK"' in outs
+    assert "adr_mid_at_ord_auction_adjust_none.csv" in outs
+    assert '"data/processed/futures/converted_minute_bars"' in found["betas"].partition("params:")[0]
+    assert text.count("cmd: kairos adr ") == len(STEPS) - 1  # no `align`: the user's files
+
+
+def test_a_baseline_of_the_user_is_no_output(tmp_path: Path) -> None:
+    root = simulate_desk(tmp_path / "desk", adrs=2, us_stocks=20, months=2, seed=5, minutes=1)
+    mine = root / BASELINE / "ticker=BAB" / "data.parquet"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with pytest.raises(InputError, match=r"futures_only_signal/ticker=BAB.*not made by the desk"):
+        write_pipeline(Desk(root, load()))
+    text = write_pipeline(Desk(root, load(overrides=["adr.baseline.source=user"])))[-1].read_text()
+    assert not re.search(rf'outs:\n(      - .*\n)*      - "{BASELINE}"', text)
+    assert f'- "{BASELINE}"' in text  # what `signal` reads
+    assert "  baseline:" not in text
 
 
 def test_a_file_of_the_user_is_no_output(folder: Path) -> None:

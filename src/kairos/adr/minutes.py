@@ -90,7 +90,7 @@ def new_york_clock(times: Instants) -> Instants:
 
 def has_fx(desk: Desk, currency: str) -> bool:
     """Whether the rate of a currency in USD can be had: it is the dollar, or its minute file is there."""
-    return currency == "USD" or desk.path(_fx_name(currency)).is_file()
+    return currency == "USD" or desk.path(fx_name(currency)).is_file()
 
 
 def fx_at(desk: Desk, currency: str, times: Instants) -> Array:
@@ -118,7 +118,7 @@ def fx_at(desk: Desk, currency: str, times: Instants) -> Array:
     """
     if currency == "USD":
         return np.where(np.isnat(times), np.nan, 1.0)
-    path = desk.existing(_fx_name(currency), f"minute rates of {currency} in USD")
+    path = desk.existing(fx_name(currency), f"minute rates of {currency} in USD")
     label, max_age = desk.settings.adr.bar_label.fx, desk.settings.adr.max_age.fx
     clock = new_york_clock(times)
     if np.isnat(clock).all():
@@ -143,7 +143,7 @@ def fx_at(desk: Desk, currency: str, times: Instants) -> Array:
 
 def has_future(desk: Desk, symbol: str) -> bool:
     """Whether there are minute bars of a future, converted to USD."""
-    return any(desk.path(_future_name(symbol)).glob("*.parquet"))
+    return any(desk.path(future_name(symbol)).glob("*.parquet"))
 
 
 def future_at(desk: Desk, symbol: str, times: Instants) -> Array:
@@ -178,7 +178,7 @@ def future_at(desk: Desk, symbol: str, times: Instants) -> Array:
         There are no such files, a column is missing or of another type, a minute is there twice, or a price
         is not above 0.
     """
-    folder = desk.path(_future_name(symbol))
+    folder = desk.path(future_name(symbol))
     files = sorted(folder.glob("*.parquet"))
     if not files:
         raise InputError(f"{folder}: no Parquet file; it holds minute bars of the future {symbol} in USD")
@@ -276,9 +276,11 @@ def _span(times: Instants, max_age: int) -> tuple[np.datetime64, np.datetime64]:
     return known.min() - np.timedelta64(max_age, "s") - MINUTE, known.max()
 
 
-def _fx_name(currency: str) -> str:
+def fx_name(currency: str) -> str:
+    """File of a currency's minute rates in USD, relative to the data directory."""
     return f"{FX_MINUTES}/{currency}USD_full_1min.txt"
 
 
-def _future_name(symbol: str) -> str:
+def future_name(symbol: str) -> str:
+    """Folder of a future's minute bars in USD, relative to the data directory."""
     return f"{FUTURES}/symbol={symbol}"

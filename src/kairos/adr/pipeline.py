@@ -46,7 +46,8 @@ def write_pipeline(desk: Desk) -> list[Path]:
         _check_complete(config, tree)
     stages = [(step, step.writes(desk)) for step in STEPS]
     desk.refuse_users(name for _, outs in stages for out in outs for name in _files(desk, out))
-    text = {step.name: _stage(desk, step, outs) for step, outs in stages if outs}
+    made = [out for _, outs in stages for out in outs]
+    text = {step.name: _stage(desk, step, outs, made) for step, outs in stages if outs}
     if text:
         first = next(iter(text))
         text[first] = HEADING + text[first]
@@ -68,9 +69,12 @@ def _files(desk: Desk, out: str) -> list[str]:
     return [str(Path(out) / each) for each in inside]
 
 
-def _stage(desk: Desk, step: Step, outs: list[str]) -> str:
-    """One stage in YAML; texts are written as JSON, which is YAML."""
-    reads = [*step.reads(desk), *(name for name in step.maybe if desk.path(name).exists())]
+def _stage(desk: Desk, step: Step, outs: list[str], made: list[str]) -> str:
+    """One stage in YAML; texts are written as JSON, which is YAML. `made` is what all stages write."""
+    found = [
+        n for n in step.maybe if desk.path(n).exists() or any(f"{out}/".startswith(f"{n}/") for out in made)
+    ]
+    reads = [*step.reads(desk), *found]
     lines = [f"  {step.name}:", f"    cmd: kairos adr {step.name} --data .", "    deps:"]
     lines += [f"      - {json.dumps(name)}" for name in dict.fromkeys(reads)]
     lines += ["    params:", f"      - {DEFAULT_FILE}:"]

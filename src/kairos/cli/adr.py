@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="adr",
-    help="The ADR desk: from closes to betas, residuals, models and their evaluation.",
+    help="The ADR desk: from closes to betas, residuals, models, and the minute signal.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -31,12 +31,17 @@ WorkersOption = Annotated[
 
 
 STEPS = {
+    "convert": "Convert the futures' bars to USD and sample the ADRs' mids, where you have no such files.",
     "align": "Sample the US stocks at each exchange's close, from minute bars, where you have no such file.",
     "betas": "Fit the ordinaries' betas on their indices, where you have no such file.",
     "features": "Make the residual returns: of every ordinary the target, of every US stock a feature.",
     "train": "Fit the model of every ADR and month, on the twelve months before it.",
     "evaluate": "Judge the models against the index baseline: by ADR, by month, and against chance.",
     "notebook": "Execute the analysis notebook on the desk's results and write it into the data directory.",
+    "baseline": "Make the futures-only signal of every ADR and minute, where you have no such files.",
+    "signal": "Make the minute signal: index and US stocks behind the gate, the baseline elsewhere.",
+    "evaluate-signal": "Judge the minute signal against the returns that follow, as they can be traded.",
+    "signal-notebook": "Execute the analysis of the minute signal and write it into the data directory.",
 }
 """The commands of the single steps, and what `--help` says of them."""
 
@@ -115,15 +120,20 @@ def report(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Write the evaluation as one self-contained HTML file.
+    """Write the evaluation as one self-contained HTML file, and that of the minute signal beside it.
 
     Example: kairos adr report --data desk --out desk.html
     """
     from kairos.adr.sheets import adr_sheet
+    from kairos.adr.signal_sheets import has_signal, signal_sheet
     from kairos.report import adr_page
+    from kairos.report.adr_signal import adr_signal_page
 
     desk = _desk(data, config, overrides, force=False)
     console.say(str(adr_page(adr_sheet(desk)).write(out)))
+    if has_signal(desk):
+        beside = out.with_name(f"{out.stem}_signal{out.suffix}")
+        console.say(str(adr_signal_page(signal_sheet(desk)).write(beside)))
 
 
 @app.command()
@@ -134,7 +144,7 @@ def run(
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
-    """Do every step in turn, from prices to the executed notebook.
+    """Do every step in turn, from raw minutes to the executed notebooks.
 
     Example: kairos adr run --data desk
     """
@@ -145,6 +155,36 @@ def run(
         console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
         for remark in _done(step, desk).remarks():
             console.note(f"     {remark}")
+
+
+@app.command()
+def live(
+    data: DataOption,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="TIME", help="New York time, 2026-01-30T14:05; without it now."),
+    ] = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the signal of a moment, from the bars and quotes that had arrived.
+
+    Example: kairos adr live --data desk --at 2026-01-30T14:05
+    """
+    from kairos.adr.live import minute, new_york_time, records, table
+    from kairos.adr.replay import live as feed
+
+    desk = _desk(data, config, overrides, force=False)
+    moment = minute(None if at is None else new_york_time(at))
+    found = feed(desk, moment)
+    signals = found.signal(moment)
+    if as_json:
+        console.emit_json(records(signals))
+        return
+    console.table(*table(signals))
+    if found.set_aside:
+        console.note(f"{found.set_aside} bars and quotes without a usable price were set aside.")
 
 
 @app.command()

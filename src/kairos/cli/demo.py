@@ -99,10 +99,12 @@ def _equity(out: Path, settings: "Settings", size: str) -> "list[Link]":
 
 def _adr(out: Path, settings: "Settings", size: str) -> "list[Link]":
     """From the desk's raw files to evaluated models, the report and the notebook."""
-    from kairos.adr.desk import NOTEBOOK, Desk
+    from kairos.adr.desk import NOTEBOOK, SIGNAL_NOTEBOOK, Desk
     from kairos.adr.run import STEPS
     from kairos.adr.sheets import adr_sheet
+    from kairos.adr.signal_sheets import signal_sheet
     from kairos.report import adr_page
+    from kairos.report.adr_signal import adr_signal_page
     from kairos.report.page import Link
     from kairos.simulate.adr import simulate_desk
 
@@ -111,16 +113,27 @@ def _adr(out: Path, settings: "Settings", size: str) -> "list[Link]":
     console.say(
         f"6/7  a desk of {adrs} ADRs and {us_stocks} US stocks, some of which foretell an ordinary: {folder}"
     )
-    simulate_desk(folder, adrs=adrs, us_stocks=us_stocks, months=MONTHS, seed=7, minutes=1)
-    console.say("7/7  betas, residuals, a LASSO for every ADR and month, and is it better than the index?")
+    simulate_desk(
+        folder, adrs=adrs, us_stocks=us_stocks, months=MONTHS, seed=7, minutes=1, derived=["us_closes"]
+    )
+    console.say(
+        "7/7  from raw minutes: betas, residuals, a LASSO for every ADR and month, and the minute signal"
+    )
     desk = Desk(folder, settings)
     for step in STEPS:
         for remark in step.run(desk, lambda *_: None).remarks():
             console.note(f"     {step.name}: {remark}")
     adr_page(adr_sheet(desk)).write(out / "adr.html")
+    adr_signal_page(signal_sheet(desk)).write(out / "adr_signal.html")
     return [
         Link("Models against the index", "adr.html", "What the US stocks add, by ADR and month, and chance."),
-        Link("Notebook", f"adr/{NOTEBOOK}", "The same as an executed Jupyter notebook."),
+        Link(
+            "Minute signal",
+            "adr_signal.html",
+            "The last day's signal by minute, and what signals have known.",
+        ),
+        Link("Notebook of the models", f"adr/{NOTEBOOK}", "As an executed Jupyter notebook."),
+        Link("Notebook of the signal", f"adr/{SIGNAL_NOTEBOOK}", "As an executed Jupyter notebook."),
         Link("What was planted", "adr/truth.json", "Betas and predictors of every ordinary."),
     ]
 

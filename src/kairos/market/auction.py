@@ -86,6 +86,26 @@ def close_times(exchange: str, days: npt.ArrayLike) -> Instants:
     return _lookup(exchange, days)[0]
 
 
+def open_times(exchange: str, days: npt.ArrayLike) -> Instants:
+    """Open of each day's session by the exchange's calendar; parameters and errors as :func:`close_times`.
+
+    Examples
+    --------
+    >>> opens = open_times("XLON", ["2024-03-08", "2024-03-09", "2024-04-02"])
+    >>> opens.astype("datetime64[m]").astype(str).tolist()
+    ['2024-03-08T08:00', 'NaT', '2024-04-02T07:00']
+    """
+    asked = np.asarray(days, dtype="datetime64[D]")
+    found = np.full(asked.shape, np.datetime64("NaT"), dtype="datetime64[ns]")
+    known = asked[~np.isnat(asked)]
+    if known.size:
+        held, opens, _, _ = _closes_of_years(exchange, *_years(known))
+        at = np.minimum(np.searchsorted(held, asked), len(held) - 1)
+        there = held[at] == asked
+        found[there] = opens[at[there]]
+    return found
+
+
 def early_closes(exchange: str, days: npt.ArrayLike) -> Flags:
     """Whether each day is a session that closed earlier than the exchange's ordinary days then did.
 

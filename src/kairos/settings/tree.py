@@ -80,6 +80,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Column = Annotated[str, AfterValidator(_form(r"[A-Za-z_]\w*\.[A-Za-z_]\w*", "table.column"))]
 Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
 """Whole seconds, written with a unit."""
+ClockTime = Annotated[str, AfterValidator(_form(r"([01]\d|2[0-3]):[0-5]\d", "a time of day, e.g. 13:00"))]
+Multiplier = Annotated[float, Field(gt=0)]
 Span = Annotated[int, BeforeValidator(_duration), Field(ge=1)]
 """A length of time that can't be zero."""
 Address = Annotated[
@@ -669,6 +671,32 @@ class Gate(Section):
     min_months: Positive
 
 
+class Baseline(Section):
+    """Where the futures-only signal comes from."""
+
+    source: Literal["build", "user"]
+
+
+class Signal(Section):
+    """The minute signal."""
+
+    currency_leg: Literal["local_future", "usd_future"]
+    anchor: Literal["mid_at_c", "median_5min"]
+    min_coverage: Share
+    max_premium: Annotated[float, Field(gt=0)]
+    calibration: Literal["none", "past"]
+    min_calibration: Positive
+
+
+class SignalEvaluation(Section):
+    """How the minute signal is evaluated."""
+
+    entries: Annotated[tuple[ClockTime, ...], BeforeValidator(_sequence), Field(min_length=1)]
+    max_spread: Annotated[float, Field(gt=0)]
+    max_age: Span
+    level: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Adr(Section):
     """The ADR desk."""
 
@@ -677,6 +705,7 @@ class Adr(Section):
     exchanges: Annotated[Texts, Field(min_length=1)]
     bar_label: BarLabel
     max_age: MaxAge
+    multipliers: dict[str, Multiplier]
     index: IndexReturns
     betas: IndexBetas
     us_betas: UsBetas
@@ -686,6 +715,9 @@ class Adr(Section):
     model: Model
     evaluation: Evaluation
     gate: Gate
+    baseline: Baseline
+    signal: Signal
+    signal_evaluation: SignalEvaluation
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -19,8 +19,9 @@ from kairos.simulate.adr_desk.truth import describe
 
 __all__ = ["DERIVED", "SimulatedDesk", "describe", "draw_desk", "simulate_desk"]
 
-DERIVED = ("us_closes", "betas")
-"""Files that the desk can make itself: US prices at the auctions, and betas of the ordinaries."""
+DERIVED = ("us_closes", "betas", "futures_in_usd", "adr_mids")
+"""Files that the desk can make itself: US prices at the auctions, betas of the ordinaries, bars of the
+futures in USD, and mids of the ADRs at the auctions."""
 
 
 def draw_desk(
@@ -82,7 +83,7 @@ def simulate_desk(
     seed: int = 0,
     start: str = "2024-01-02",
     minutes: int | Sequence[str] = 2,
-    derived: Collection[str] = ("us_closes",),
+    derived: Collection[str] = ("us_closes", "futures_in_usd", "adr_mids"),
     **planting: Any,
 ) -> Path:
     """Write a simulated desk as the data directory that the ADR desk reads, with its truth beside it.
@@ -127,7 +128,7 @@ def simulate_desk(
     try:
         write_metadata(partial, desk)
         write_daily(partial, desk, derived)
-        write_minutes(partial, desk, chosen)
+        write_minutes(partial, desk, chosen, derived)
         truth = json.dumps(describe(desk), indent=1, ensure_ascii=False)
         (partial / "truth.json").write_text(truth + "\n", encoding="utf-8")
         partial.replace(out)

@@ -86,8 +86,9 @@ def write_daily(root: Path, desk: SimulatedDesk, derived: Collection[str]) -> No
         levels = _beside(levels, (days, level[:, None]))
     write_wide(root / f"{RAW}/indices/indices_PX_LAST.csv", *levels, indices)
     adrs = [pair.adr for pair in desk.pairs]
-    mids = root / f"{PROCESSED}/adrs/adr_mid_at_ord_auction_adjust_none.csv"
-    write_wide(mids, *desk.adr_mids(), adrs)
+    if "adr_mids" in derived:
+        mids = root / f"{PROCESSED}/adrs/adr_mid_at_ord_auction_adjust_none.csv"
+        write_wide(mids, *desk.adr_mids(), adrs)
     if "us_closes" in derived:
         closes = root / f"{PROCESSED}/russell1000/close_at_exchange_auction_adjusted"
         for exchange in desk.planted.exchanges:
@@ -98,11 +99,11 @@ def write_daily(root: Path, desk: SimulatedDesk, derived: Collection[str]) -> No
         write_wide(root / BETAS, days, betas, adrs)
 
 
-def write_minutes(root: Path, desk: SimulatedDesk, months: Times) -> None:
+def write_minutes(root: Path, desk: SimulatedDesk, months: Times, derived: Collection[str]) -> None:
     """Bars and quotes of some months; of currencies and futures also the minute before each instant."""
     minutes = draw_minutes(desk, months)
     rates = _write_currencies(root, minutes)
-    _write_futures(root, minutes, rates)
+    _write_futures(root, minutes, rates, in_usd="futures_in_usd" in derived)
     if not len(months):
         return
     for column, ticker in enumerate(desk.us_tickers):
@@ -146,8 +147,10 @@ def _write_currencies(root: Path, minutes: SimulatedMinutes) -> dict[str, tuple[
     return rates
 
 
-def _write_futures(root: Path, minutes: SimulatedMinutes, rates: dict[str, tuple[Times, Floats]]) -> None:
-    """Write the bars of the futures in index points, and in USD a contract, price·multiplier·FX.
+def _write_futures(
+    root: Path, minutes: SimulatedMinutes, rates: dict[str, tuple[Times, Floats]], *, in_usd: bool
+) -> None:
+    """Write the bars of the futures in index points, and if asked in USD a contract, price·multiplier·FX.
 
     FX is the close of the last currency bar stamped at or before the bar.
     """
@@ -158,6 +161,8 @@ def _write_futures(root: Path, minutes: SimulatedMinutes, rates: dict[str, tuple
         content = {"label": label, **_prices(bars), "volume": bars.volume}
         _write_csv(root / f"{RAW}/futures/minute_bars/{file}", content, header=False)
 
+        if not in_usd:
+            continue
         stamps, closes = rates[contract.currency]
         rate = closes[np.searchsorted(stamps, bars.label, side="right") - 1]
         stamp = pa.array(bars.label.astype("datetime64[us]"), pa.timestamp("us", "UTC"))
