@@ -279,7 +279,7 @@ def test_the_same_command_twice_gives_the_same_tables(bt_db: Path) -> None:
                 if name.startswith("backtest_") and "twice" in name
             }
         )
-    assert len(prints[0]) == 4
+    assert len(prints[0]) == 6
     assert prints[0] == prints[1]
 
 

@@ -158,7 +158,7 @@ def test_one_sector():
     rules = sector_rules(np.zeros(50, dtype=int), ["Energy"], np.array([0.4]))
     found = nearest(np.full(50, 0.02), long_only(np.zeros(50), 0.03, rules))
     assert [(one.kind, one.label, one.limit) for one in found.relaxed] == [("sector", "sector Energy", 0.4)]
-    assert found.relaxed[0].relaxed == pytest.approx(1.0, abs=1e-6)
+    assert found.relaxed[0].relaxed == pytest.approx(1.0, abs=2 * ROUNDED_UP)
     np.testing.assert_allclose(found.weight, 0.02, atol=1e-10)
 
 
@@ -176,7 +176,7 @@ def test_turnover_gives_way_before_the_sector():
     found = nearest(previous, long_only(previous, 0.03, rules, 0.1))
     (one,) = found.relaxed
     assert (one.kind, one.limit) == ("turnover", 0.1)
-    assert one.relaxed == pytest.approx(0.8, abs=1e-6)
+    assert one.relaxed == pytest.approx(0.8, abs=2 * ROUNDED_UP)
     assert set(found.binding) == {"sector a", "turnover"}
 
 
@@ -185,7 +185,7 @@ def test_name_sector_and_turnover_give_way_together():
     rules = sector_rules(np.zeros(10, dtype=int), ["Energy"], np.array([0.5]))
     found = nearest(np.full(10, 0.1), long_only(np.zeros(10), 0.03, rules, 0.2))
     assert [one.kind for one in found.relaxed] == ["turnover", "sector", "name"]
-    assert [one.relaxed for one in found.relaxed] == pytest.approx([1.0, 1.0, 0.1], abs=1e-6)
+    assert [one.relaxed for one in found.relaxed] == pytest.approx([1.0, 1.0, 0.1], abs=2 * ROUNDED_UP)
 
 
 def test_equal_betas_are_neutral_by_themselves():
@@ -208,7 +208,7 @@ def test_betas_that_cannot_be_neutral():
     found = nearest(side / 80.0, limits)
     (one,) = found.relaxed
     assert (one.kind, one.limit) == ("beta", 0.0)
-    assert one.relaxed == pytest.approx(0.2, abs=1e-6)
+    assert one.relaxed == pytest.approx(0.2, abs=2 * ROUNDED_UP)
 
 
 @few
@@ -231,7 +231,7 @@ def test_what_gives_way_gives_way_least(seed):
         later = {k: by for k, by in kinds.items() if ORDER.index(k) > ORDER.index(kind)}
         assert possible(free) == (not later)
     for kind in kinds:
-        tight = found.limits.widened(kind, -2e-6)
+        tight = found.limits.widened(kind, -2 * ROUNDED_UP)
         for before in ORDER[: ORDER.index(kind)]:
             tight = tight.widened(before, 10.0) if before in {"turnover", "sector"} else tight
         assert not possible(tight)

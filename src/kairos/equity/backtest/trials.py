@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from kairos.store.ledger import Run
 
 
+SHORTEST = 63
+"""Sessions of a trial below which its Sharpe ratio tells nothing of the variance; it counts all the same."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One configuration that was tried on one signal.
@@ -170,7 +174,8 @@ class Deflation:
     trials, extra : int
         Distinct trials by the ledger, the judged one included, and those made elsewhere.
     unknown : int
-        Trials by the ledger without a Sharpe ratio: they are counted, but tell nothing of the variance.
+        Trials by the ledger without a Sharpe ratio, or of fewer than `SHORTEST` sessions: they are counted, but
+        tell nothing of the variance.
     sharpe : float
         Of the judged run.
     observed : float
@@ -216,6 +221,8 @@ class Deflation:
         """What it says, for a report."""
         year = sqrt(self.periods_per_year)
         elsewhere = f" and {self.extra} made elsewhere" if self.extra else ""
+        if np.isnan(self.deflated):
+            return f"One of {self.trials} trials on these data{elsewhere}; it has no Sharpe ratio."
         if self.trials + self.extra == 1:
             chosen = "This is the only trial on these data by the ledger"
         else:
@@ -223,8 +230,6 @@ class Deflation:
                 f"The best of {self.trials} trials on these data{elsewhere} would be expected to show a "
                 f"Sharpe ratio of {self.threshold * year:.2f} a year if all were worthless"
             )
-        if np.isnan(self.deflated):
-            return f"{chosen}; this one has no Sharpe ratio."
         alike = (
             f" The {self.compared} trials whose daily returns still exist move like {self.effective:.1f} "
             "independent ones."
@@ -295,8 +300,9 @@ def deflate(
     series = np.asarray(returns, dtype=np.float64)
     allowed = lag_rule(series.size) if lags is None else lags
     own = sharpe_ratio(series, 1.0)
-    ratios = np.array([*(trial.sharpe for trial in competing[:-1]), own])
-    lengths = np.array([*(trial.sessions for trial in competing[:-1]), series.size], dtype=np.float64)
+    others = [trial for trial in competing[:-1] if trial.sessions >= SHORTEST]
+    ratios = np.array([*(trial.sharpe for trial in others), own])
+    lengths = np.array([*(trial.sessions for trial in others), series.size], dtype=np.float64)
     ratios, lengths, n = ratios[np.isfinite(ratios)], lengths[lengths > 1.0], len(competing)
     worthless = sharpe_se(series, 1.0, lags=allowed) ** 2 * float(np.mean((series.size - 1) / (lengths - 1)))
     observed = float(ratios.var(ddof=1)) if ratios.size > 1 else np.nan
