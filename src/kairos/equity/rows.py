@@ -16,7 +16,7 @@ from kairos.equity.frame import Ints, dates, encode
 from kairos.store import Table
 
 MANY = 0.25
-"""Share of rows with a new past from which on the whole table is computed."""
+"""Share of all rows that are a new past from which on the whole table is computed."""
 
 SPAN = np.int64(1 << 24)
 """More than there are days."""
@@ -115,14 +115,13 @@ def _partial(context: Context, before: Table, seals: tuple[str, ...], first: int
     pool = tuple(at for at in range(len(before.parts)) if at not in set(kept.values()))
     held = [context.part(before, before.parts[at], ["ticker", "date"]) for at in pool]
     keyed = pa.concat_tables(held).unify_dictionaries() if held else None
-    made, older = [], 0
+    made = []
     for i in range(len(base.parts)):
         if i not in kept:
             keys = context.written_keys(i)
             old, early = _old(keys, keyed), dates(keys["date"]) < np.datetime64(since)
             made.append(Rows(i, keys, old, np.flatnonzero(old < 0), np.flatnonzero(early & (old < 0))))
-            older += int(early.sum())
-    if sum(len(rows.past) for rows in made) > MANY * max(older, 1):
+    if sum(len(rows.past) for rows in made) > MANY * base.rows:
         return None
     return Plan(first, kept, pool, tuple(made))
 
