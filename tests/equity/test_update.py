@@ -12,7 +12,8 @@ from tables_market import MEMORY
 from kairos.cli import main
 from kairos.equity import build, ingest, update
 from kairos.equity.changes import BEGINNING, between, differences, first_change, log
-from kairos.equity.context import open_store
+from kairos.equity.context import Context, open_store
+from kairos.equity.rows import Plan
 from kairos.equity.tables import feat_stat
 from kairos.errors import InputError
 from kairos.settings import load
@@ -318,6 +319,30 @@ def test_a_ticker_that_enters_counts_from_its_first_membership_on(tmp_path):
     assert between(before, after, dated) == dict.fromkeys(both, days[0])
     filled = put("filled", state(*old, *enters, ("A", dt.date(2024, 1, 1), 1.0, False)))
     assert set(between(after, filled, dated, "member").values()) == {dt.date(2024, 1, 1)}
+
+
+def test_a_ticker_that_enters_on_the_first_session_of_a_month_makes_only_its_part(tmp_path):
+    """Its past stands in the new month's part, which has no other row of the past."""
+    november = [dt.date(2024, 11, d) for d in range(4, 24)]
+    december = dt.date(2024, 12, 2)
+    old = sorted((name, day) for name in "AB" for day in november)
+    new = sorted([("A", december), ("B", december), ("X", december), *(("X", day) for day in november[10:])])
+
+    def keys(rows):
+        return pa.table({"ticker": [name for name, _ in rows], "date": [day for _, day in rows]})
+
+    store = Store(tmp_path / "kairos.duckdb")
+    with store.publish() as tx:
+        tx.put("sep_base_academic", [keys(old), keys(new)], key=("ticker", "date"), meta={"keys": ["n", "d"]})
+        tx.put("feat_x", [keys(old)], key=("ticker", "date"), meta={"keys": ["n"]})
+        tx.put("sessions", [pa.table({"date": [*november, december]})], key=("date",))
+    context = Context(store.snapshot(), load())
+    plan = Plan.of(context, context.table("feat_x"), len(november))
+    assert (plan.first, plan.kept, plan.pool) == (len(november), {0: 0}, ())
+    (made,) = plan.made
+    assert plan.newcomers == {"X"}
+    assert len(made.past) == 10
+    assert len(made.new) == len(new)
 
 
 def test_the_log_tells_what_a_reader_missed(tmp_path):

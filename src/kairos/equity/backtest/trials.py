@@ -174,8 +174,8 @@ class Deflation:
     trials, extra : int
         Distinct trials by the ledger, the judged one included, and those made elsewhere.
     unknown : int
-        Trials by the ledger without a Sharpe ratio, or of fewer than `SHORTEST` sessions: they are counted, but
-        tell nothing of the variance.
+        Trials by the ledger without a Sharpe ratio, or of fewer than `SHORTEST` sessions: they are counted,
+        but tell nothing of the variance.
     sharpe : float
         Of the judged run.
     observed : float
