@@ -267,3 +267,18 @@ def test_wrong_input_is_refused():
     shorts = long_short(-np.ones(3), np.ones(3), 1.0, np.zeros(3, dtype=int), ["a"], np.ones(1), np.zeros(3))
     with pytest.raises(WorkError, match="no book fits"):
         nearest(np.zeros(3), shorts)
+
+
+def test_names_without_freedom_need_no_room():
+    """Three hundred names that are fixed and three that are not: more names than pieces and rows."""
+    n, free = 303, 3
+    previous = np.full(n, 0.5 / n)
+    limits = long_only(previous, 1.0, turnover=2.0)
+    fixed = np.arange(n) >= free
+    limits = replace(limits, lower=np.where(fixed, previous, 0.0), upper=np.where(fixed, previous, 1.0))
+    target = np.concatenate([[0.4, 0.2, -0.1], np.zeros(n - free)])
+    found = nearest(target, limits)
+    rest = 1.0 - previous[fixed].sum()
+    level = (0.6 - rest) / 2.0
+    np.testing.assert_allclose(found.weight[:free], [0.4 - level, 0.2 - level, 0.0], atol=1e-9)
+    np.testing.assert_array_equal(found.weight[fixed], previous[fixed])

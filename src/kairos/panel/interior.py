@@ -102,7 +102,7 @@ class Local(NamedTuple):
     slope: Array  # (P + k + m,) of the Lagrangian without bounds
     unmet: Array  # (k + m,)
     back: Array  # (3, n) slopes of the rows
-    rhs: Array  # (P + k + m,)
+    rhs: Array  # (P + k + m,), and at least (n,): names without freedom have no piece
     down: Array  # (V,) 1 over the distances
     up: Array
 
@@ -435,7 +435,7 @@ def _direct(
     """Fill in the direction in which down·z and up·y become tz and ty; return how far it goes, at most 1."""
     n, P, k = len(p.lower), len(pieces.length), p.k
     rhs, back = at.rhs, at.back
-    for r in range(len(rhs)):
+    for r in range(len(at.slope)):
         rhs[r] = at.slope[r]
     for b in range(len(tz)):
         r = b if b < P else b + k
@@ -499,7 +499,7 @@ def _search(p: Problem) -> tuple[Array, Array, int, int]:
     state, S = _begin(p, pieces), np.empty((k + m, k + m))
     at = Local(
         np.empty((P, 3)), np.empty((6, n)), np.empty(k + m), np.empty(V + k), np.empty(k + m),
-        np.empty((3, n)), np.empty(V + k), np.empty(V), np.empty(V),
+        np.empty((3, n)), np.empty(max(V + k, n)), np.empty(V), np.empty(V),
     )  # fmt: skip
     to = Step(np.empty((3, n)), np.empty(k + m), np.empty(k + m), np.empty(V), np.empty(V), np.empty(V))
     tz, ty = np.empty(V), np.empty(V)
