@@ -298,7 +298,7 @@ def test_stored_results_have_the_columns_of_the_manual(desk: Desk) -> None:
         "turnover", "cost", "beta_port", "gross", "net", "n_positions",
     ]  # fmt: skip
     assert [row[0] for row in desk.rows("DESCRIBE backtest_weights_baseline")] == [
-        "date", "ticker", "weight_raw", "weight",
+        "date", "ticker", "weight_raw", "weight", "target_raw", "target", "decided",
     ]  # fmt: skip
 
 
