@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     from kairos.panel import Array, Mask
 
-OPTIMAL = 1e-7
-"""By how much a slope may exceed the strength, relatively, at an optimum."""
-
 LOCKSTEP = 1e-9
 """A feature whose slack to the penalty changes by less than this, as the penalty falls by 1, can't join."""
 
@@ -182,7 +179,7 @@ def lasso_path(X: Array, y: Array, alphas: npt.ArrayLike) -> tuple[Array, int]:
     coefficients : (K, p)
         Row k belongs to alphas[k].
     reached : int
-        Rows that are filled and optimal: all of them, unless ties or rounding keep the path from going on.
+        Rows that are filled: all of them, unless ties keep the path from going on.
 
     References
     ----------
@@ -204,7 +201,4 @@ def lasso_path(X: Array, y: Array, alphas: npt.ArrayLike) -> tuple[Array, int]:
     penalties = n * np.asarray(alphas, dtype=np.float64)
     if not X.size:
         return np.zeros((len(penalties), p)), len(penalties)
-    found, reached = _path(np.ascontiguousarray(X.T), y, penalties, 20 * min(n, p) + 100)
-    slopes = np.abs((y[:, None] - X @ found[:reached].T).T @ X).max(axis=1)
-    lost = np.flatnonzero(slopes > penalties[:reached] * (1.0 + OPTIMAL))
-    return found, int(lost[0]) if len(lost) else reached
+    return _path(np.ascontiguousarray(X.T), y, penalties, 20 * min(n, p) + 100)
