@@ -7,7 +7,8 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kairos.adr.clock import Clock, new_york
+from kairos.adr.clock import Clock
+from kairos.adr.minutes import new_york_clock
 from kairos.adr.stream import Stream, median, median_then, sample
 
 ORIGIN = np.datetime64("2024-03-08T00:00", "ns")
@@ -96,7 +97,7 @@ def test_median_leaves_out_what_is_missing(values):
 def test_minutes_from_the_one_after_the_auction_to_new_yorks_close():
     """By hand: New York changed its clock on 10 March 2024, Europe on 31 March, Good Friday was the 29th."""
     clock = Clock.of(LONDON, np.datetime64("2024-03-07"), np.datetime64("2024-04-02"))
-    local = pd.DatetimeIndex(new_york(clock.times))
+    local = pd.DatetimeIndex(new_york_clock(clock.times))
     first = pd.Series(local, index=clock.days[clock.day].astype(str)).groupby(level=0).first()
     assert {day: f"{time:%H:%M}" for day, time in first.items()} == {
         **{f"2024-03-0{d}": "11:37" for d in (7, 8)},
@@ -108,10 +109,10 @@ def test_minutes_from_the_one_after_the_auction_to_new_yorks_close():
 
 def test_early_closes_on_either_side():
     clock = Clock.of(LONDON, np.datetime64("2024-11-29"), np.datetime64("2024-11-29"))
-    local = pd.DatetimeIndex(new_york(clock.times)).strftime("%H:%M")
+    local = pd.DatetimeIndex(new_york_clock(clock.times)).strftime("%H:%M")
     assert (local[0], local[-1]) == ("11:37", "13:00")  # the day after Thanksgiving
     clock = Clock.of(LONDON, np.datetime64("2024-12-24"), np.datetime64("2024-12-26"))
-    local = pd.DatetimeIndex(new_york(clock.times)).strftime("%H:%M")
+    local = pd.DatetimeIndex(new_york_clock(clock.times)).strftime("%H:%M")
     assert (local[0], local[-1]) == ("07:37", "13:00")  # both close early; London is closed on the 26th
     assert clock.days.astype(str).tolist() == ["2024-12-24"]
 
@@ -120,4 +121,4 @@ def test_early_closes_on_either_side():
 def test_new_york_time_is_that_of_the_time_zone(minutes):
     times = np.datetime64("2024-01-01", "ns") + np.array(minutes, dtype="timedelta64[m]")
     zoned = pd.DatetimeIndex(times, tz="UTC").tz_convert("America/New_York").tz_localize(None)
-    np.testing.assert_array_equal(new_york(times), zoned.to_numpy().astype("datetime64[ns]"))
+    np.testing.assert_array_equal(new_york_clock(times), zoned.to_numpy().astype("datetime64[ns]"))

@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kairos.adr.clock import new_york
 from kairos.adr.desk import (
     ADR_INFO,
     ADR_QUOTES,
@@ -39,6 +38,7 @@ from kairos.adr.desk import (
     Desk,
 )
 from kairos.adr.live import Bar, FutureBar, LiveDesk, Quote, UsBar
+from kairos.adr.minutes import new_york_clock
 from kairos.adr.modelfile import ModelFile
 from kairos.market import close_times, sessions
 from kairos.settings import load
@@ -113,7 +113,7 @@ def make(root: Path, count: int) -> Path:
     days = sessions(START, "2026-12-31")[:count]
     times = minutes_of(days)
     label = times - np.timedelta64(1, "m")
-    local = pa.array(new_york(label).astype("datetime64[us]"))
+    local = pa.array(new_york_clock(label).astype("datetime64[us]"))
     for n, ticker in enumerate(TICKERS):
         close = pa.array(walk(n, len(times), 100.0).round(2))
         put(

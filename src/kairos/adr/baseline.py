@@ -16,7 +16,6 @@ import numpy as np
 
 from kairos import executor
 from kairos.adr import fairvalue
-from kairos.adr.clock import new_york
 from kairos.adr.desk import BASELINE, BETAS, ORDINARY_UNADJUSTED
 from kairos.adr.files import listed
 from kairos.adr.instruments import read_instruments
@@ -31,7 +30,7 @@ from kairos.adr.minutefile import (
     write_minutes,
 )
 from kairos.adr.minuteinputs import Venues, beta_on, parity, refuse_without_minutes, with_minutes
-from kairos.adr.minutes import future_name, fx_name
+from kairos.adr.minutes import future_name, fx_name, new_york_clock
 from kairos.adr.sources import MID, quote_file, quoted, quoted_span, read_quotes
 from kairos.adr.stream import Stream, median_then, sample
 
@@ -402,7 +401,7 @@ def _describe(desk: Desk, one: Instrument) -> BaselineOf:
 
 def _held(desk: Desk, times: Instants, premium: Array) -> dict[str, Any]:
     """Days, minutes and premiums of a file, plain types; the premium of a day is that of its first minute."""
-    days, first = np.unique(new_york(times).astype("datetime64[D]"), return_index=True)
+    days, first = np.unique(new_york_clock(times).astype("datetime64[D]"), return_index=True)
     known = premium[first][np.isfinite(premium[first])]
     return {
         "days": len(days),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
+from kairos.adr.minutes import MINUTE, new_york_clock
 from kairos.market import close_times, reference_times, sessions
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from kairos.adr.minutes import Instants
     from kairos.market.exchange import Dates
 
-MINUTE = np.timedelta64(1, "m")
-NEW_YORK = "America/New_York"
 NEVER = np.datetime64("NaT", "ns")
 
 
@@ -60,7 +58,7 @@ class Clock:
         >>> clock = Clock.of(london, np.datetime64("2024-03-08"), np.datetime64("2024-03-11"))
         >>> clock.times[[0, -1]].astype("datetime64[m]").astype(str).tolist()
         ['2024-03-08T16:37', '2024-03-11T20:00']
-        >>> new_york(clock.times[clock.day == 1][:1]).astype("datetime64[m]").astype(str).tolist()
+        >>> new_york_clock(clock.times[clock.day == 1][:1]).astype("datetime64[m]").astype(str).tolist()
         ['2024-03-11T12:37']
         """
         days = np.intersect1d(sessions(first, last, one.exchange), sessions(first, last))
@@ -91,7 +89,7 @@ class Clock:
 
     def in_new_york(self) -> Clock:
         """The same with naive times of New York's clock."""
-        reference, close, times = (new_york(each) for each in (self.reference, self.close, self.times))
+        reference, close, times = (new_york_clock(each) for each in (self.reference, self.close, self.times))
         return Clock(self.exchange, self.days, reference, close, times, self.day)
 
     @property
@@ -103,12 +101,3 @@ class Clock:
     def months(self) -> np.ndarray[Any, np.dtype[np.datetime64]]:
         """Calendar month of each day, (D,)."""
         return self.days.astype("datetime64[M]")
-
-
-def new_york(times: Instants) -> Instants:
-    """Naive New York times of instants in UTC; the offset is looked up once an hour, where it can change."""
-    hours, back = np.unique(times.astype("datetime64[h]"), return_inverse=True)
-    zoned = pd.DatetimeIndex(hours.astype("datetime64[ns]"), tz="UTC").tz_convert(NEW_YORK).tz_localize(None)
-    shift = zoned.to_numpy().astype("datetime64[ns]") - hours.astype("datetime64[ns]")
-    clock: Instants = times.astype("datetime64[ns]") + shift[back]
-    return clock

@@ -17,8 +17,8 @@ import numpy as np
 
 from kairos.adr import fairvalue
 from kairos.adr.baseline import NO_BETA, NO_FUTURE, NO_QUOTE
-from kairos.adr.clock import new_york
 from kairos.adr.liveday import plan_day
+from kairos.adr.minutes import new_york_clock
 from kairos.adr.modelterm import share
 from kairos.adr.signal import FUTURES, GATE_CLOSED, LOW_COVERAGE, MODEL, NO_MODEL, NO_US
 from kairos.adr.sources import RATE, RATE_AGE
@@ -493,7 +493,7 @@ def _differ(a: LiveSignal, b: LiveSignal) -> bool:
 
 
 def _text(time: int) -> str:
-    local = new_york(np.array([np.datetime64(time, "ns")]))[0]
+    local = new_york_clock(np.array([np.datetime64(time, "ns")]))[0]
     return f"{str(local.astype('datetime64[s]')).replace('T', ' ')} (New York)"
 
 

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kairos import __version__
-from kairos.adr.clock import NEW_YORK, new_york
+from kairos.adr.minutes import NEW_YORK, new_york_clock
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class MinuteFile:
     @cached_property
     def dates(self) -> Dates:
         """Day of each row, (T,): that in New York."""
-        return new_york(self.times).astype("datetime64[D]")
+        return new_york_clock(self.times).astype("datetime64[D]")
 
 
 def file_of(folder: str, adr: str) -> str:
@@ -109,7 +109,7 @@ def write_minutes(
     marks
         Further entries of the metadata.
     """
-    local = new_york(times).astype("datetime64[D]")
+    local = new_york_clock(times).astype("datetime64[D]")
     days, day = np.unique(local, return_inverse=True)
     dates = pc.take(pa.array(days.astype(str), pa.string()), pa.array(day))
     stamps = pa.array(times.astype("datetime64[us]"), pa.timestamp("us", "UTC"))

@@ -27,6 +27,7 @@ from kairos.errors import InputError
 Instants = np.ndarray[Any, np.dtype[np.datetime64]]
 
 MINUTE = np.timedelta64(1, "m")
+NEW_YORK = "America/New_York"
 FX_COLUMNS = {"day": "VARCHAR", "clock": "VARCHAR", "open": "VARCHAR", "high": "VARCHAR", "low": "VARCHAR",
               "close": "DOUBLE", "volume": "VARCHAR"}  # fmt: skip
 
@@ -75,6 +76,8 @@ def last_known(
 def new_york_clock(times: Instants) -> Instants:
     """Naive New York times of instants in UTC; NaT stays NaT.
 
+    The offset is looked up once an hour, where it can change.
+
     Examples
     --------
     The US close before and after New York's change of the clock:
@@ -83,8 +86,10 @@ def new_york_clock(times: Instants) -> Instants:
     >>> new_york_clock(closes).astype("datetime64[m]").astype(str).tolist()
     ['2024-03-08T16:00', '2024-03-11T16:00']
     """
-    local = pd.DatetimeIndex(times, tz="UTC").tz_convert("America/New_York").tz_localize(None)
-    clock: Instants = local.to_numpy().astype("datetime64[ns]")
+    hours, back = np.unique(times.astype("datetime64[h]"), return_inverse=True)
+    zoned = pd.DatetimeIndex(hours.astype("datetime64[ns]"), tz="UTC").tz_convert(NEW_YORK).tz_localize(None)
+    shift = zoned.to_numpy().astype("datetime64[ns]") - hours.astype("datetime64[ns]")
+    clock: Instants = times.astype("datetime64[ns]") + shift[back]
     return clock
 
 

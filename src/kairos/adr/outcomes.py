@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kairos.adr.clock import Clock, new_york
+from kairos.adr.clock import Clock
 from kairos.adr.desk import ORDINARY_CLOSES, ORDINARY_OPENS, ORDINARY_UNADJUSTED
 from kairos.adr.files import Prices, read_names, read_prices
-from kairos.adr.minutes import fx_at, has_fx
+from kairos.adr.minutes import MINUTE, fx_at, has_fx, new_york_clock
 from kairos.adr.returns import on_days
 from kairos.adr.sources import ASK, BID, MID, fund_files, read_quotes, read_us
 from kairos.market import early_closes, next_session, open_times
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from kairos.adr.minutes import Instants
     from kairos.adr.stream import Stream
 
-MINUTE = np.timedelta64(1, "m")
 SAME_FACTOR = 2e-4
 """A change of adjusted over unadjusted closes that is no ex-date: they carry rounding."""
 
@@ -95,7 +94,7 @@ class Traded:
 def entries_of(clock: Clock, times: Sequence[str]) -> Entries:
     """Entry times of each day after the reference time, with time to trade before New York closes."""
     offsets = np.array([np.timedelta64(60 * int(t[:2]) + int(t[3:]), "m") for t in times])
-    shift = clock.close - new_york(clock.close)  # New York trades on one side of a change of its clock
+    shift = clock.close - new_york_clock(clock.close)  # New York trades on one side of a change of its clock
     midnight = clock.days.astype("datetime64[ns]") + shift
     moment = (midnight[:, None] + offsets).astype("datetime64[ns]")
     good = (moment > clock.reference[:, None]) & (moment + MINUTE < clock.close[:, None])
@@ -162,7 +161,7 @@ def _fund(desk: Desk, one: Instrument, entries: Entries) -> Array:
     stream, max_age = read_us(desk, path), desk.settings.adr.max_age.us
     prices = []
     for times in (entries.time + MINUTE, entries.close):
-        local = new_york(times)
+        local = new_york_clock(times)
         rows = stream.newest(local)
         prices.append(stream.take(rows, stream.age(rows, local), max_age)[:, 0])
     return prices[1] / prices[0] - 1.0

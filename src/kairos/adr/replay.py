@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kairos.adr.clock import new_york
 from kairos.adr.live import Bar, FutureBar, LiveDesk, Quote, UsBar, minute, nanoseconds
+from kairos.adr.minutes import MINUTE, new_york_clock
 from kairos.adr.sources import (
     ASK,
     BID,
@@ -20,7 +20,7 @@ from kairos.adr.sources import (
     read_us,
     us_files,
 )
-from kairos.adr.stream import MINUTE, NO_TIME
+from kairos.adr.stream import NO_TIME
 
 if TYPE_CHECKING:
     from kairos.adr.desk import Desk
@@ -44,7 +44,7 @@ def live(desk: Desk, at: Stamp | None = None) -> LiveDesk:
         New York holds no session on that day, or a file is missing or wrong.
     """
     time = minute(at)
-    found = LiveDesk(desk, new_york(np.array([time]))[0].astype("datetime64[D]"))
+    found = LiveDesk(desk, new_york_clock(np.array([time]))[0].astype("datetime64[D]"))
     limit = nanoseconds(time)
     for arrived, bar in arrivals(desk, found):
         if arrived <= limit:
@@ -57,7 +57,7 @@ def arrivals(desk: Desk, live: LiveDesk) -> list[tuple[int, Bar]]:
     label = desk.settings.adr.bar_label
     found: list[tuple[int, Bar]] = []
     begin = live.day.astype("datetime64[ns]")
-    utc = begin + (begin - new_york(begin[None])[0])  # New York's midnight, within an hour
+    utc = begin + (begin - new_york_clock(begin[None])[0])  # New York's midnight, within an hour
     span = (utc - np.timedelta64(1, "h"), utc + np.timedelta64(25, "h"))
     delay = {"start": MINUTE, "end": NO_TIME}
     for symbol in live.symbols:
@@ -73,7 +73,7 @@ def arrivals(desk: Desk, live: LiveDesk) -> list[tuple[int, Bar]]:
         each = zip(stamps, stream.values[rows].tolist(), strict=True)
         found += list(zip(arrived, (Quote(adr, s, row[BID], row[ASK]) for s, row in each), strict=True))
     noon = begin + np.timedelta64(17, "h")
-    shift = noon - new_york(noon[None])[0]  # that of all hours in which New York trades
+    shift = noon - new_york_clock(noon[None])[0]  # that of all hours in which New York trades
     for stock in (stock for stock in live.stocks if stock in stocks):
         stream = read_us(desk, stocks[stock])
         local = (begin, begin + np.timedelta64(24, "h"))

@@ -19,7 +19,6 @@ import pandas as pd
 from kairos.adr import fairvalue
 from kairos.adr.baseline import first_and_last
 from kairos.adr.calibrate import Calibration, calibrate
-from kairos.adr.clock import new_york
 from kairos.adr.desk import BASELINE, US_BETAS
 from kairos.adr.files import listed
 from kairos.adr.gate import MODES, Gate, Mode, read_gates
@@ -37,7 +36,7 @@ from kairos.adr.minutefile import (
     write_minutes,
 )
 from kairos.adr.minuteinputs import Venues, with_minutes
-from kairos.adr.minutes import future_name
+from kairos.adr.minutes import future_name, new_york_clock
 from kairos.adr.models import folder
 from kairos.adr.modelterm import model_files, model_terms
 from kairos.adr.sources import quoted, us_files
@@ -350,7 +349,9 @@ def _days(adr: str, base: MinuteFile, found: Composed) -> list[dict[str, Any]]:
         days, first = np.unique(base.dates, return_index=True)
         last = np.append(first[1:], len(base.times)) - 1
         uses = np.logical_or.reduceat(found.uses_model, first)
-        clock = [new_york(base.times[rows]).astype("datetime64[m]").astype(str) for rows in (first, last)]
+        clock = [
+            new_york_clock(base.times[rows]).astype("datetime64[m]").astype(str) for rows in (first, last)
+        ]
         premium = base.columns.get("premium_c", np.full(len(base.times), np.nan))[first]
         for n, day in enumerate(days.astype(str)):
             why, features, missing, covered = found.days.get(day, (NO_US, 0, 0, np.nan))

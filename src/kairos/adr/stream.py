@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from kairos.adr.minutes import MINUTE
+
 if TYPE_CHECKING:
     from kairos.adr.clock import Clock
     from kairos.adr.files import Array
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 Rows = npt.NDArray[np.intp]
 Seconds = np.ndarray[Any, np.dtype[np.float64]]
 
-MINUTE = np.timedelta64(1, "m")
 SECOND = np.timedelta64(1, "s")
 NO_TIME = np.timedelta64(0, "m")
 
