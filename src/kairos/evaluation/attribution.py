@@ -60,6 +60,17 @@ class Book:
         """(T,) sum over the positions of each day of a value each."""
         return np.bincount(self.day, values, self.shape[0]).astype(np.float64)
 
+    def tilt(self, x: Array) -> Array:
+        """(T,) Σ w·x of each day over the positions with a value x, scaled up to the whole gross exposure.
+
+        NaN where less than half of the gross exposure has a value.
+        """
+        known, size = np.isfinite(x), np.abs(self.weight)
+        gross, covered = self.sums(size), self.sums(np.where(known, size, 0.0))
+        total = self.sums(np.where(known, self.weight * x, 0.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where((covered > 0.0) & (covered >= 0.5 * gross), total * gross / covered, np.nan)
+
     def sums_by(self, groups: Codes, number: int, values: Array) -> Array:
         """(T, G) sum over the positions of each day and group."""
         at = self.day * number + groups
@@ -107,16 +118,10 @@ def exposures(
         Shapes differ, or a group of a position is out of range.
     """
     of = _groups_of(book, groups, number)
-    gross = book.sums(np.abs(book.weight))
     mean = {}
     for name, panel in characteristics.items():
         same_shape({"the book": np.empty(book.shape), name: panel})
-        x = panel[book.day, book.column]
-        known = np.isfinite(x)
-        covered = book.sums(np.abs(book.weight) * known)
-        total = book.sums(np.where(known, book.weight * x, 0.0))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            mean[name] = np.where((covered > 0.0) & (covered >= 0.5 * gross), total * gross / covered, np.nan)
+        mean[name] = book.tilt(panel[book.day, book.column])
     return Exposures(
         net=book.sums_by(of, number, book.weight),
         gross=book.sums_by(of, number, np.abs(book.weight)),

@@ -44,6 +44,24 @@ class Order:
     cash: float
     expires: int
 
+    @classmethod
+    def towards(
+        cls, target: Target, held: Vector, *, adv: Vector, volatility: Vector, scale: float, expires: int
+    ) -> Order:
+        """Every held name to its target, those that are not wanted to 0.
+
+        Parameters
+        ----------
+        held, adv, volatility : (N,)
+            Of all columns of the market.
+        """
+        wanted = np.zeros_like(held)
+        wanted[target.names] = target.weight
+        names: Index = np.flatnonzero((wanted != 0.0) | (held != 0.0))
+        weight = wanted[names]
+        cash = 1.0 - float(weight.sum())
+        return cls(names, weight, adv[names], volatility[names], scale, cash, expires)
+
 
 @dataclass
 class Account:

@@ -15,12 +15,11 @@ def held(run: Simulation) -> Book:
     Row 0 is the session of the first fill; columns are those of the market.
     """
     positions = [run.scaled.book[row] for row in range(run.first, run.last + 1)]
-    return Book(
-        day=np.repeat(np.arange(len(positions)), [len(names) for names, _ in positions]),
-        column=np.concatenate([names for names, _ in positions]),
-        weight=np.concatenate([weight for _, weight in positions]),
-        shape=(len(positions), run.market.value.shape[1]),
-    )
+    day = np.repeat(np.arange(len(positions)), [len(names) for names, _ in positions])
+    column = np.concatenate([names for names, _ in positions])
+    weight = np.concatenate([weight for _, weight in positions])
+    kept = weight != 0.0  # what was paid out between two fills is cash
+    return Book(day[kept], column[kept], weight[kept], (len(positions), run.market.value.shape[1]))
 
 
 def holding_returns(run: Simulation) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -204,7 +205,6 @@ def rules_of(
     found: list[Rule] = []
     if strategy.max_sector is not None or strategy.max_sector_net is not None:
         assert signals.sector is not None  # noqa: S101 - read for every strategy that needs it
-        assert signals.sector is not None  # noqa: S101 - read for every strategy that needs it
         count = np.bincount(signals.sector[section.names], minlength=len(signals.sectors))
         share = count / max(len(section.names), 1)
         sector = signals.sector[names]
@@ -301,7 +301,7 @@ def mixed(signals: Signals, strategy: Strategy, t: int, parts: Sequence[tuple[Ta
 
 def of_row(decided: Sequence[Decision], t: int) -> tuple[Target, float]:
     """Target and scale of the decision of a row; nothing before the first one."""
-    at = int(np.searchsorted([decision.row for decision in decided], t))
+    at = bisect_left(decided, t, key=lambda decision: decision.row)
     if at < len(decided) and decided[at].row == t:
         return decided[at].target, decided[at].scale
     return NOTHING, 1.0

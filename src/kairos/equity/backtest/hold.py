@@ -51,12 +51,21 @@ def hold(
     """
     costs = Costs.of(strategy.backtest).financing_only()
     targets = [target_of(decision) for decision, _ in plan]
+    free = np.ones(market.frame.shape[1])
 
     def book(scales: Sequence[float]) -> Account:
         account = Account(market, costs, first)
         for (_, fill), target, scale in zip(plan, targets, scales, strict=True):
             account.advance(fill, replaced=True)
-            account.fill(_order(account, target, scale, fill + strategy.backtest.order_wait))
+            order = Order.towards(
+                target.times(scale),
+                account.weight,
+                adv=free,
+                volatility=free,
+                scale=1.0,
+                expires=fill + strategy.backtest.order_wait,
+            )
+            account.fill(order)
         account.advance(last)
         return account
 
@@ -69,11 +78,3 @@ def hold(
     else:
         scales = [trailing(strategy, raw.ret[begin : decision + 1]) for decision, _ in plan]
     return Held(raw, book(scales), tuple(scales))
-
-
-def _order(account: Account, target: Target, scale: float, expires: int) -> Order:
-    wanted = np.zeros_like(account.weight)
-    wanted[target.names] = target.weight * scale
-    names = np.flatnonzero((wanted != 0.0) | (account.weight != 0.0))
-    weight, free = wanted[names], np.ones(len(names))
-    return Order(names, weight, free, free, 1.0, 1.0 - float(weight.sum()), expires)

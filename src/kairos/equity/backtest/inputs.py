@@ -59,9 +59,9 @@ def signals_of(
     InputError
         A table or column that a strategy needs does not exist.
     """
-    engine, columns, key = strategies[0].backtest, strategies[0].backtest.columns, rows.tobytes()
-    full = _needed(context, strategies)
-    adv, volatility = resolve(context, columns.adv), resolve(context, columns.volatility)
+    engine, key = strategies[0].backtest, rows.tobytes()
+    named = _named(context, strategies)
+    adv, volatility = named["adv"], named["volatility"]
     held = [need for s in strategies for need in (*(["beta"] if "beta" in s.needs else []), *s.max_exposures)]
 
     def today(name: str) -> SomeRows:
@@ -70,7 +70,7 @@ def signals_of(
     def last(name: str) -> SomeRows:
         return shared(context, ("last known", name, key), lambda: _last_known(today(name)))
 
-    wanted = [f"{PRICES}.member", *columns_of(context, strategies, column)]
+    wanted = [f"{PRICES}.member", column, *named.values()]
     if engine.benchmark == "cap":
         wanted.append("universe.marketcap")
     with ThreadPoolExecutor(2) as pool:  # reading is most of the work; two files at a time
@@ -91,29 +91,26 @@ def signals_of(
         volatility=last(volatility),
         marketcap=today("universe.marketcap") if engine.benchmark == "cap" else None,
         allowed=_allowed(context, strategies[0]),
-        today={need: today(name) for need, name in full.items()},
-        last={need: last(full[need]) for need in held},
+        today={need: today(name) for need, name in named.items()},
+        last={need: last(named[need]) for need in held},
         sector=sector,
         sectors=labels,
         regime=regimes(context) if strategies[0].mix.strategies else None,
     )
 
 
-def _needed(context: Context, strategies: Sequence[Strategy]) -> dict[str, str]:
-    """Full name of each column that filters, scores and limits need."""
+def _named(context: Context, strategies: Sequence[Strategy]) -> dict[str, str]:
+    """Full name of each column that the engine, filters, scores and limits need, by what it is needed as."""
     columns = strategies[0].backtest.columns
     needs = dict.fromkeys(need for s in strategies for need in s.needs if need != "sector")
-    if any(s.min_adv for s in strategies):
-        needs["adv"] = None
-    return {need: resolve(context, getattr(columns, need, need), as_signal=False) for need in needs}
+    always = {key: resolve(context, getattr(columns, key)) for key in ("adv", "volatility", "beta")}
+    others = [need for need in needs if need not in always]
+    return always | {need: resolve(context, getattr(columns, need, need), as_signal=False) for need in others}
 
 
 def columns_of(context: Context, strategies: Sequence[Strategy], column: str) -> list[str]:
     """Full names of the columns that a signal and some strategies read."""
-    columns = strategies[0].backtest.columns
-    always = [resolve(context, name) for name in (columns.adv, columns.volatility, columns.beta)]
-    found = [column, *always, *_needed(context, strategies).values()]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([column, *_named(context, strategies).values()]))
 
 
 def decision_rows(context: Context, name: str, rows: Ints) -> SomeRows:
@@ -145,7 +142,7 @@ def _allowed(context: Context, strategy: Strategy) -> np.ndarray[Any, np.dtype[n
 def period(context: Context, strategy: Strategy, column: str) -> tuple[int, int]:
     """First decision row and last row: the configured dates, or else from the first member with a signal."""
     sessions, rules = context.sessions, strategy.backtest
-    begin = rules.start or _first_signal(context, column)
+    begin = rules.start or shared(context, ("first signal", column), lambda: _first_signal(context, column))
     end = rules.end or sessions[-1].item()
     first = int(np.searchsorted(sessions, np.datetime64(begin, "D")))
     last = int(np.searchsorted(sessions, np.datetime64(end, "D"), side="right")) - 1

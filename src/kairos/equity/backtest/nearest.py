@@ -99,7 +99,7 @@ def nearest(target: Vector, limits: Limits) -> Solution:
     WorkError
         When nothing fits whatever is relaxed.
     """
-    return within(target, limits) or best(_distance(target), limits)
+    return within(target, limits) or _given_way(_distance(target), limits)
 
 
 def within(target: Vector, limits: Limits) -> Solution | None:
@@ -123,11 +123,14 @@ def _distance(target: Vector) -> Objective:
 
 def best(objective: Objective, limits: Limits) -> Solution:
     """The book within the limits with the least objective; the limits are relaxed where they must be."""
-    relaxed: tuple[Relaxation, ...] = ()
     found = _solve(objective, limits)
-    if found is None:
-        limits, relaxed = relax(limits)
-        found = _solve(objective, limits)
+    return _given_way(objective, limits) if found is None else _checked(objective, limits, found)
+
+
+def _given_way(objective: Objective, limits: Limits) -> Solution:
+    """The best book where the limits as they are gave none: relaxed, or by the general solver."""
+    limits, relaxed = relax(limits)
+    found = _solve(objective, limits)
     fallback = found is None
     if found is None:
         found = conic(objective, limits)

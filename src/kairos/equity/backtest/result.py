@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from kairos.equity.backtest.attribution import held
 from kairos.equity.backtest.compat import look_ahead
 from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR, whole_sample
 from kairos.equity.backtest.simulate import Simulation
@@ -179,20 +180,8 @@ class BacktestResult:
         """
         run, days = self.simulation, np.arange(self.rows.start, self.rows.stop)
         decision = np.array(run.decisions)[np.searchsorted(run.fills, days, side="right") - 1]
-        row, name, weight = self._positions(days)
-        beta = self.beta.values[self.beta.at[decision[row]], name]
-        known = np.isfinite(beta)
-        gross = np.bincount(row, np.abs(weight), len(days))
-        covered = np.bincount(row[known], np.abs(weight[known]), len(days))
-        exposure = np.bincount(row[known], (weight * beta)[known], len(days))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where((covered > 0.0) & (covered >= 0.5 * gross), exposure * gross / covered, np.nan)
-
-    def _positions(self, days: Index) -> tuple[Index, Index, Series]:
-        """Position in `days`, column and weight of everything the scaled book held after those closes."""
-        held = [self.simulation.scaled.book[day] for day in days.tolist()]
-        row = np.repeat(np.arange(len(days)), [len(names) for names, _ in held])
-        return row, np.concatenate([names for names, _ in held]), np.concatenate([w for _, w in held])
+        book = held(run)
+        return book.tilt(self.beta.values[self.beta.at[decision[book.day]], book.column])
 
     @cached_property
     def performance(self) -> Performance:

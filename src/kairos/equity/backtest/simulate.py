@@ -91,10 +91,10 @@ class Simulation:
         """The filtered universe of each decision date, held on the same calendar."""
         plan = list(zip(self.decisions, self.fills, strict=True))
         if self.parts:
-            names = [part.benchmark_target for part in self.parts]
 
             def target_of(row: int) -> Target:
-                return mixed(self.signals, self.strategy, row, [name(row) for name in names])
+                parts = [part.benchmark_target(row) for part in self.parts]
+                return mixed(self.signals, self.strategy, row, parts)
 
             return hold(self.market, self.strategy, self.rows[0], self.last, plan, target_of)
         key = self._benchmark_key()
@@ -111,12 +111,18 @@ class Simulation:
         held: Held = self.shared[key]
         return held
 
+    @cached_property
+    def _benchmark_of(self) -> dict[int, tuple[Index, float]]:
+        """Names and scale of the benchmark by decision row."""
+        scales = self.benchmark.scales
+        return {d.row: (d.eligible, scale) for d, scale in zip(self.filled, scales, strict=True)}
+
     def benchmark_target(self, row: int) -> tuple[Target, float]:
         """Weights and scale of the benchmark at a decision."""
-        for decision, scale in zip(self.filled, self.benchmark.scales, strict=True):
-            if decision.row == row:
-                return _universe(self.signals, self.strategy, decision.eligible, row), scale
-        return NOTHING, 1.0
+        if row not in self._benchmark_of:
+            return NOTHING, 1.0
+        names, scale = self._benchmark_of[row]
+        return _universe(self.signals, self.strategy, names, row), scale
 
     @property
     def raw_bench(self) -> Account:
@@ -249,7 +255,15 @@ def _advance(
         row, decided, trades = pending.pop(0)
         for account, target, factor, dollars in trades:
             account.advance(row, replaced=True)
-            account.fill(_order(run, account, target, factor, dollars, decided, row))
+            order = Order.towards(
+                target.times(factor),
+                account.weight,
+                adv=run.signals.adv[decided],
+                volatility=run.signals.volatility[decided],
+                scale=dollars,
+                expires=row + run.strategy.backtest.order_wait,
+            )
+            account.fill(order)
     for account in (run.raw,) if run.scaled is run.raw else (run.raw, run.scaled):
         account.advance(to, replaced=replaced)
 
@@ -275,19 +289,6 @@ def _universe(signals: Signals, strategy: Strategy, names: Index, t: int) -> Tar
             )
         return Target(names[sized], cap[sized] / cap[sized].sum())
     return Target(names, np.full(len(names), 1.0 / max(len(names), 1)))
-
-
-def _order(
-    run: Simulation, account: Account, target: Target, factor: float, dollars: float, decided: int, row: int
-) -> Order:
-    """Every held name to its target, those that are not wanted to 0, priced by what the decision knew."""
-    wanted = np.zeros_like(account.weight)
-    wanted[target.names] = target.weight * factor
-    names: Index = np.flatnonzero((wanted != 0.0) | (account.weight != 0.0))
-    weight = wanted[names]
-    expires = row + run.strategy.backtest.order_wait
-    adv, volatility = run.signals.adv[decided, names], run.signals.volatility[decided, names]
-    return Order(names, weight, adv, volatility, dollars, 1.0 - float(weight.sum()), expires)
 
 
 def _eligible(run: Simulation, t: int) -> CrossSection:

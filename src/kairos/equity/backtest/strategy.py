@@ -53,6 +53,10 @@ class Target:
     names: Index
     weight: Vector
 
+    def times(self, factor: float) -> Target:
+        """The same names at a multiple of the weights."""
+        return Target(self.names, self.weight * factor)
+
 
 @dataclass(frozen=True)
 class Desk:

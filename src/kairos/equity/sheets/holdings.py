@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kairos.equity.backtest.attribution import held, holding_returns
 from kairos.equity.backtest.inputs import decision_rows
 from kairos.equity.backtest.result import BacktestResult
 from kairos.equity.context import PRICES
@@ -29,8 +30,7 @@ class Holdings:
     book : Book
         What is held after the trades of each close.
     returns : (T', N)
-        Growth of a holding over each session: 0 without a price, the pay-out included; NaN before the first
-        price, and in the first row.
+        Growth of a holding over each session: 0 without a price, the pay-out included.
     traded : (T', N) bool
         The listing has a price at the close and at the one before.
     members : (T', N) bool
@@ -70,17 +70,14 @@ def holdings(result: BacktestResult) -> Holdings:
     known["alpha"] = decision_rows(context, result.alpha, decisions).values * (
         -1.0 if result.lower_is_better else 1.0
     )
-    value, priced = market.value[rows], market.priced[rows]
-    returns = np.full(value.shape, np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        returns[1:] = value[1:] / value[:-1] - 1.0
-    traded = np.zeros(value.shape, dtype=np.bool_)
+    priced = market.priced[rows]
+    traded = np.zeros(priced.shape, dtype=np.bool_)
     traded[1:] = priced[1:] & priced[:-1]
     labels, sector = sectors(context)
     return Holdings(
         dates=market.frame.sessions[rows],
-        book=_book(result, days),
-        returns=returns,
+        book=held(run),
+        returns=holding_returns(run),
         traded=traded,
         members=members[last],
         characteristics={name: z(panel, members)[last] for name, panel in known.items()},
@@ -89,13 +86,3 @@ def holdings(result: BacktestResult) -> Holdings:
         total=run.scaled.ret[rows],
         cost=run.scaled.cost[rows],
     )
-
-
-def _book(result: BacktestResult, days: np.ndarray[Any, np.dtype[np.int64]]) -> Book:
-    held = [result.simulation.scaled.book[day] for day in days.tolist()]
-    day = np.repeat(np.arange(len(days)), [len(names) for names, _ in held])
-    column = np.concatenate([names for names, _ in held])
-    weight = np.concatenate([weight for _, weight in held])
-    kept = weight != 0.0  # what was paid out between two fills is cash
-    shape = (len(days), len(result.simulation.market.frame.tickers))
-    return Book(day[kept], column[kept], weight[kept], shape)
