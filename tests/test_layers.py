@@ -10,6 +10,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "kairos"
 
 FLOORS = [
     {"cli"},
+    {"audit"},
     {"equity", "adr", "simulate"},
     {"report"},
     {"evaluation"},
