@@ -66,7 +66,6 @@ def audit_page(
         )
     )
     sections = [Section(_VERDICTS[verdict], blocks=(_table(some),)) for verdict, some in by.items() if some]
-    sections = [Section(_VERDICTS[verdict], blocks=(_table(some),)) for verdict, some in by.items() if some]
     leaks = [f"{row.column} knows the future: first on {row.first}" for row in by["LEAK"]]
     return Page(
         title=f"Look-ahead audit: {desk}",
