@@ -23,6 +23,9 @@ class Trial(StrEnum):
     """Everything before a moment is taken away: values are compared once the declared history is full."""
     FUTURE = "future"
     """Everything after a moment is replaced by something else."""
+    MEMBERS = "members"
+    """Who is a member on a session is drawn anew. That knows its close, so no mean of that session's returns
+    may depend on it; a cut can't show this."""
     SPLIT = "split"
     """The vendor restates the past after a later split: prices are halved, volumes doubled."""
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from kairos.cli import console
+from kairos.cli import audit_equity, console
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kairos.audit import Audit
 
 app = typer.Typer(help="Look-ahead and luck: checks that you can run on your own data.", no_args_is_help=True)
 lookahead = typer.Typer(help="Make everything again from altered inputs and compare.", no_args_is_help=True)
 app.add_typer(lookahead, name="lookahead")
-
-ReportOption = Annotated[
-    Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the audit here.")
-]
+lookahead.command("equity")(audit_equity.lookahead_equity)
 
 
 def show(audit: Audit, report: Path | None, as_json: bool) -> None:

@@ -235,6 +235,8 @@ class BaseTable(Declaration):
     counts: str = ""
     """Column of truths: of a ticker that comes or goes with all of its rows only the true ones are a change.
     Readers compute the others because they have none yet."""
+    history: Callable[[Any, int], int] = lambda _, __: 0
+    """Sessions before t on whose prices the row in force at t depends, where nothing else declares them."""
     meta: Callable[[Any], Mapping[str, Any]] = lambda _: {}
 
     @property

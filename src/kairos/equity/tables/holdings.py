@@ -17,6 +17,9 @@ from kairos.store import Part
 REACH = 300
 """Days before the last day of filing in which three quarters end: the filers of two earlier ones decide, too."""
 
+QUARTER = 92
+"""Days of the longest quarter."""
+
 
 class HoldingParams(Params):
     """How holdings are read.
@@ -131,5 +134,6 @@ TABLE = BaseTable(
     uses=("equity.listing",),
     key=("ticker", "date", "first_listing"),
     meta=lambda p: {"acts": {"dated": "quarter", "max_age": p.max_age}},
+    history=lambda p, gap: (p.max_age + QUARTER) * 252 // 365 + gap,  # the split basis a quarter before
     make=make,
 )

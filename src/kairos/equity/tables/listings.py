@@ -62,7 +62,7 @@ def make(context: Context, p: ListingParams, _: Renewal) -> Iterator[pa.Table]:
     followed = np.append(ticker[1:] == ticker[:-1], False)
     until = np.where(followed, np.append(first[1:], T), T)
     worth = np.array([payouts.get(word, np.inf) for word in words])
-    reason, known = _reasons(ends, worth, ticker, (first, last, until), p.reason_before)
+    reason, known = _reasons(ends, worth, ticker, (first, last, until), p.reason_before, gap)
     acted = known >= last
     ended = followed | acted | (T - 1 - last >= gap)
     settled = np.where(acted, np.minimum(known + 1, last + gap), last + gap)
@@ -139,13 +139,14 @@ def _ends(context: Context, names: Any, sessions: Any, words: list[str]) -> Ends
 
 
 def _reasons(
-    ends: Ends, worth: Floats, ticker: Ints, spans: tuple[Ints, Ints, Ints], before: int
+    ends: Ends, worth: Floats, ticker: Ints, spans: tuple[Ints, Ints, Ints], before: int, gap: int
 ) -> tuple[Ints, Ints]:
     """Word of the action behind each listing's end (-1 without one), and the session of the latest (-1).
 
     An action belongs to the listing in whose time it falls, from its first price to the next listing's, and
     counts from `before` sessions before the last price on. Of several the one with the lowest payout is the
-    reason, then the one configured first.
+    reason, then the one configured first. One that comes more than `gap` sessions after the last price finds
+    the holder settled: it can still say why, and not when.
     """
     first, last, until = spans
     reason, known = np.full(len(ticker), -1), np.full(len(ticker), -1)
@@ -160,7 +161,8 @@ def _reasons(
     severity = np.lexsort((word, worth[word], listing))
     chosen, where = np.unique(listing[severity], return_index=True)
     reason[chosen] = word[severity][where]
-    np.maximum.at(known, listing, session)
+    timely = session <= last[listing] + gap
+    np.maximum.at(known, listing[timely], session[timely])
     return reason, known
 
 
