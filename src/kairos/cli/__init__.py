@@ -1,5 +1,6 @@
 """The command line: parse, call, print. The work is in the other rooms, imported when a command needs it."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -7,8 +8,11 @@ from typing import Annotated
 import typer
 
 from kairos import __version__
-from kairos.cli import adr, audit, config, console, demo, doctor, live, rerun, simulate
+from kairos.cli import adr, audit, config, console, demo, doctor, live, log, rerun, simulate
 from kairos.errors import KairosError
+
+STOPPED = {128 + signal.SIGINT: "interrupted", 128 + signal.SIGTERM: "terminated"}
+"""What is said of a command that a signal has stopped, by exit code; what was published stays."""
 
 app = typer.Typer(
     name="kairos",
@@ -53,12 +57,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments
         What stands behind ``kairos``; by default those of the process.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        app(args=arguments, prog_name="kairos")
+        with log.call(words) as call:
+            sys.exit(_run(words, call))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(words: list[str], call: log.Call) -> int:
+    """Run a command and say in plain words what stopped it."""
+    try:
+        app(args=words, prog_name="kairos")
     except KairosError as error:
-        console.note(f"kairos: {error}")
-        sys.exit(error.exit_code)
+        call.error = str(error)
+        code = error.exit_code
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        console.note(f"kairos: {where}{error.strerror or error}")
-        sys.exit(1)
+        call.error = f"{where}{error.strerror or error}"
+        code = 1
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 0
+        call.error = STOPPED.get(code, "")
+    if call.error:
+        console.note(f"kairos: {call.error}")
+    return code
+
+
+def _terminate(*_: object) -> None:
+    """End as with Ctrl-C, so that temporary files go."""
+    sys.exit(128 + signal.SIGTERM)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kairos.cli import console
+from kairos.cli import console, log
 from kairos.cli.options import ConfigOption, JsonOption, SetOption, settings_of
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
         from kairos.adr.run import STEPS as DECLARED
 
         desk = _desk(data, config, overrides, force, workers)
+        log.start(desk.settings, data)
         found = _done(next(step for step in DECLARED if step.name == name), desk)
         columns, rows = found.table()
         if as_json:
@@ -151,6 +152,7 @@ def run(
     from kairos.adr.run import STEPS as DECLARED
 
     desk = _desk(data, config, overrides, force, workers)
+    log.start(desk.settings, data)
     for number, step in enumerate(DECLARED, 1):
         console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
         for remark in _done(step, desk).remarks():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kairos.cli import console
+from kairos.cli import console, log
 from kairos.cli.options import (
     ConfigOption,
     DbOption,
@@ -66,6 +66,7 @@ def ingest(
     from kairos.equity.ingest import ingest as load
 
     settings = settings_of(config, overrides, db)
+    log.start(settings, Path(settings.data.db).parent)
     with console.progress("Loading"):
         report = load(sources, Path(settings.data.db), reject=reject, settings=settings, wait=wait)
     if json:
@@ -100,6 +101,7 @@ def download(
     from kairos.equity.vendor import TABLES
 
     settings = settings_of(config, overrides)
+    log.start(settings, Path(settings.data.db).parent)
     start = date_of(since, "--since")
     with console.progress("Downloading", len(tables or TABLES)) as advance:
         report = fetch(out, tables or (), start, settings=settings, progress=lambda _: advance(1))
@@ -133,6 +135,7 @@ def build(
     from kairos.equity.build import build as make
 
     settings = settings_of(config, overrides, db)
+    log.start(settings, Path(settings.data.db).parent)
     with console.progress("Building") as advance:
         report = make(
             Path(settings.data.db),
@@ -180,6 +183,7 @@ def update(
     from kairos.equity.update import update as refresh
 
     settings = settings_of(config, overrides, db)
+    log.start(settings, Path(settings.data.db).parent)
     with console.progress("Updating") as advance:
         report = refresh(
             Path(settings.data.db),
@@ -430,6 +434,7 @@ def backtest(
     given = {"start": start, "end": end, "lag": lag}
     flags = [f"{key}={value}" for key, value in given.items() if value is not None]  # of the strategies run
     settings = settings_of(config, [*(overrides or ()), *flags], db, strategies)
+    log.start(settings, Path(settings.data.db).parent)
     _check_report(report)
     with console.progress("Simulating"):
         found = run(
@@ -531,6 +536,7 @@ def sweep(
     entries = [f"equity.strategies.{name}={entry}" for name, entry in variants.items()]
     several = [f"run.workers={workers}"] if workers is not None else []
     settings = settings_of(config, [*entries, *(overrides or ()), *several], db, list(variants))
+    log.start(settings, Path(settings.data.db).parent)
     with console.progress("Simulating", len(variants)) as advance:
         found = run(
             Path(settings.data.db),
