@@ -19,7 +19,6 @@ app = typer.Typer(
     help="Equity factor research and ADR fair value: point in time, reproducible, fast.",
     epilog="Exit codes: 0 done, 1 the work failed, 2 the input or the configuration is wrong.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 110},

@@ -83,13 +83,10 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
         desk = _desk(data, config, overrides, force, workers)
         log.start(desk.settings, data)
         found = _done(next(step for step in DECLARED if step.name == name), desk)
-        columns, rows = found.table()
         if as_json:
-            remarks = found.remarks()
-            rows_by_name = [dict(zip(columns, row, strict=True)) for row in rows]
-            console.emit_json({"rows": rows_by_name, "remarks": remarks})
+            console.emit_json(_told(found))
             return
-        console.table(columns, rows)
+        console.table(*found.table())
         for remark in found.remarks():
             console.note(remark)
 
@@ -97,8 +94,16 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
     return command
 
 
+def _told(found: "Report") -> dict[str, object]:
+    """What a step found, by name."""
+    columns, rows = found.table()
+    return {"rows": [dict(zip(columns, row, strict=True)) for row in rows], "remarks": found.remarks()}
+
+
 def _done(step: "Step", desk: "Desk") -> "Report":
-    """Run a step and show how far it is."""
+    """Run a step, record it, and show how far it is."""
+    from kairos.adr.ledger import run_step
+
     with console.progress(step.name) as advance:
         done = 0
 
@@ -107,7 +112,7 @@ def _done(step: "Step", desk: "Desk") -> "Report":
             advance(now - done)
             done = now
 
-        return step.run(desk, progress)
+        return run_step(step, desk, progress)
 
 
 for _name, _text in STEPS.items():
@@ -120,6 +125,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The HTML report to write.")],
     config: ConfigOption = None,
     overrides: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the evaluation as one self-contained HTML file, and that of the minute signal beside it.
 
@@ -131,10 +137,11 @@ def report(
     from kairos.report.adr_signal import adr_signal_page
 
     desk = _desk(data, config, overrides, force=False)
-    console.say(str(adr_page(adr_sheet(desk)).write(out)))
+    written = [adr_page(adr_sheet(desk)).write(out)]
     if has_signal(desk):
         beside = out.with_name(f"{out.stem}_signal{out.suffix}")
-        console.say(str(adr_signal_page(signal_sheet(desk)).write(beside)))
+        written.append(adr_signal_page(signal_sheet(desk)).write(beside))
+    console.paths(written, as_json=as_json)
 
 
 @app.command()
@@ -144,6 +151,7 @@ def run(
     workers: WorkersOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Do every step in turn, from raw minutes to the executed notebooks.
 
@@ -153,10 +161,16 @@ def run(
 
     desk = _desk(data, config, overrides, force, workers)
     log.start(desk.settings, data)
+    done = {}
     for number, step in enumerate(DECLARED, 1):
-        console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
-        for remark in _done(step, desk).remarks():
+        if not as_json:
+            console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
+        found = _done(step, desk)
+        done[step.name] = _told(found)
+        for remark in found.remarks():
             console.note(f"     {remark}")
+    if as_json:
+        console.emit_json(done)
 
 
 @app.command()
@@ -195,6 +209,7 @@ def pipeline(
     force: ForceOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write dvc.yaml, one stage a step, for `dvc repro`; and a kairos.toml to follow where there is none.
 
@@ -204,5 +219,4 @@ def pipeline(
     """
     from kairos.adr.pipeline import write_pipeline
 
-    for path in write_pipeline(_desk(data, config, overrides, force)):
-        console.say(str(path))
+    console.paths(write_pipeline(_desk(data, config, overrides, force)), as_json=as_json)

@@ -225,6 +225,7 @@ def pipeline(
     ] = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write the stage `equity` into dvc.yaml, for `dvc repro`; other stages and comments stay.
 
@@ -237,8 +238,7 @@ def pipeline(
 
     if config or overrides:  # else the stage goes by the kairos.toml beside dvc.yaml
         db = Path(settings_of(config, overrides, db).data.db)
-    for path in write_pipeline(source, folder, db=db, force=force):
-        console.say(str(path))
+    console.paths(write_pipeline(source, folder, db=db, force=force), as_json=json)
 
 
 @app.command()
@@ -662,13 +662,18 @@ def vacuum(
 
 
 @app.command()
-def relocate(db: DbOption = None, config: ConfigOption = None, overrides: SetOption = None) -> None:
+def relocate(
+    db: DbOption = None, config: ConfigOption = None, overrides: SetOption = None, json: JsonOption = False
+) -> None:
     """Rewrite the paths of parts after the folder was moved.
 
     Example: kairos equity relocate --db /new/place/kairos.duckdb
     """
-    _store(settings_of(config, overrides, db)).relocate()
-    console.say("The catalog names the parts where they are now.")
+    tables = _store(settings_of(config, overrides, db)).relocate()
+    if json:
+        console.emit_json({"tables": tables})
+    else:
+        console.say("The catalog names the parts where they are now.")
 
 
 @app.command("export-matrix")
@@ -717,13 +722,14 @@ def export_db(
     snapshot: SnapshotOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write one self-contained DuckDB file with real tables.
 
     Example: kairos equity export-db kairos-copy.duckdb
     """
     _store(settings_of(config, overrides, db)).export(file, force=force, snapshot=snapshot)
-    console.say(str(file))
+    console.paths([file], as_json=json)
 
 
 def _print_headlines(found: "Sequence[tuple[BacktestResult, Run]]") -> None:
