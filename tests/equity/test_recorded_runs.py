@@ -136,7 +136,9 @@ def test_a_run_whose_results_and_snapshot_are_gone_is_repeated_on_the_present_da
     found = rerun(db, old, settings=load())
     assert found.equal
     assert found.compared == "the headline numbers"
-    assert any("is no longer kept" in line and "the same of all that the run reads" in line for line in found.changed)
+    assert any(
+        "is no longer kept" in line and "the same of all that the run reads" in line for line in found.changed
+    )
     both = compare(db, [old, "narrow"], settings=load())
     assert any("was repeated from the ledger; it gives the recorded Sharpe ratio" in w for w in both.warnings)
     before = Store(rc_db).snapshot().read("backtest_results_wide")["port_ret"].to_numpy()

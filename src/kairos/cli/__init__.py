@@ -1,6 +1,5 @@
 """The command line: parse, call, print. The work is in the other rooms, imported when a command needs it."""
 
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -9,10 +8,8 @@ import typer
 
 from kairos import __version__
 from kairos.cli import adr, audit, config, console, demo, doctor, live, log, rerun, simulate
+from kairos.cli.stopping import WORDS, Stopped, stoppable
 from kairos.errors import KairosError
-
-STOPPED = {128 + signal.SIGINT: "interrupted", 128 + signal.SIGTERM: "terminated"}
-"""What is said of a command that a signal has stopped, by exit code; what was published stays."""
 
 app = typer.Typer(
     name="kairos",
@@ -57,33 +54,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         What stands behind ``kairos``; by default those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    before = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        with log.call(words) as call:
-            sys.exit(_run(words, call))
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with log.call(words) as call, stoppable() as stopped:
+        sys.exit(_run(words, call, stopped))
 
 
-def _run(words: list[str], call: log.Call) -> int:
+def _run(words: list[str], call: log.Call, stopped: Stopped) -> int:
     """Run a command and say in plain words what stopped it."""
+    code = 0
     try:
         app(args=words, prog_name="kairos")
     except KairosError as error:
-        call.error = str(error)
-        code = error.exit_code
+        call.error, code = str(error), error.exit_code
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        call.error = f"{where}{error.strerror or error}"
-        code = 1
+        call.error, code = f"{where}{error.strerror or error}", 1
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 0
-        call.error = STOPPED.get(code, "")
+    except RuntimeError:
+        if stopped.by is None:
+            raise
+    if stopped.by is not None:
+        call.error, code = WORDS[stopped.by], stopped.exit_code
     if call.error:
         console.note(f"kairos: {call.error}")
     return code
-
-
-def _terminate(*_: object) -> None:
-    """End as with Ctrl-C, so that temporary files go."""
-    sys.exit(128 + signal.SIGTERM)

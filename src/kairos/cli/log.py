@@ -64,6 +64,9 @@ def call(words: Sequence[str]) -> Iterator[Call]:
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
         raise
+    except Exception as error:
+        made.error = f"{type(error).__name__}: {error}"
+        raise
     finally:
         _call.reset(token)
         _finish(made, code)
