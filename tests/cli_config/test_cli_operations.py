@@ -150,8 +150,10 @@ def test_each_failure_has_its_exit_code(
 
 
 STOP = """
-import duckdb, sys
-from kairos.cli import app, main
+import duckdb, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in the background
+from kairos.cli import app, main, stopping
+stopping.GRACE = 1.0
 def endless():
     print("ready", flush=True)
     duckdb.sql("SELECT sum(a.range * b.range) FROM range(1000000) a, range(1000000) b").fetchall()
@@ -168,10 +170,13 @@ def test_a_signal_ends_even_a_query_without_a_traceback(number: signal.Signals, 
         [sys.executable, "-c", STOP], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert running.stdout is not None
-    assert running.stdout.readline() == "ready\n"
-    time.sleep(0.3)  # into the query
-    running.send_signal(number)
-    _, err = running.communicate(timeout=60)
+    try:
+        assert running.stdout.readline() == "ready\n"
+        time.sleep(0.3)  # into the query
+        running.send_signal(number)
+        _, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
     assert (running.returncode, err) == (code, f"kairos: {word}\n")
 
 
@@ -316,7 +321,7 @@ def test_memory_is_compared_with_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("8GB", 8e9), ("1 KiB", 1024.0), ("2.5TiB", 2.5 * 2**40), ("7B", 7.0)]
+    ("text", "expected"), [("8GB", 8e9), ("1 KiB", 1024.0), ("2.5TiB", 2.5 * 2**40), ("7MB", 7e6)]
 )
 def test_sizes_are_those_of_duckdb(text: str, expected: float) -> None:
     assert machine.bytes_of(text) == expected

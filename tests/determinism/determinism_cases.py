@@ -36,7 +36,7 @@ Digests = Mapping[str, object]
 
 def of_market(vendor: Path, db: Path, *overrides: str) -> Digests:
     """Load, build, run two strategies, choose a book; digest of every part and file but the ledger."""
-    settings = load(overrides=overrides)
+    settings = load(overrides=["equity.live.min_names=5", *overrides])
     ingest([vendor], db, settings=settings)
     build(db, settings=settings)
     backtest(db, STRATEGIES, alpha=ALPHA, settings=settings, lower_is_better=True)

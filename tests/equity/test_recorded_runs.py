@@ -23,8 +23,8 @@ from kairos.equity.backtest.sources import code_apart
 from kairos.equity.build import build
 from kairos.equity.compare import compare
 from kairos.equity.ingest import ingest
-from kairos.equity.recorded import find_run, setup_of, stored
-from kairos.equity.rerun import apart, rerun
+from kairos.equity.recorded import find_run, headline_of, setup_of, stored
+from kairos.equity.rerun import apart, repeat, rerun
 from kairos.equity.sheets.comparison import comparison_page
 from kairos.errors import InputError
 from kairos.settings import load
@@ -165,7 +165,7 @@ def test_other_prices_are_told(rc_db: Path, tmp_path: Path) -> None:
     found = rerun(db, "wide", settings=load())
     assert not found.equal
     told = [line.partition(":")[2].partition(":")[0].strip() for line in found.changed]
-    assert set(told[1:]) >= {"vendor table sep", "table sep_base_academic", "table feat_price_action"}
+    assert set(told[1:]) >= {"vendor table sep_base", "table sep_base_academic", "table feat_price_action"}
     assert not any(name in line for line in told for name in ("daily", "tickers", "actions"))
     assert any(line.startswith("port_ret:") for line in found.differences)
 
@@ -179,7 +179,7 @@ def test_the_benchmarks_file_and_the_code_of_a_table_are_told(rc_db: Path, tmp_p
     settings = load(overrides=["top_n=20"], strategies=["baseline"])
     found = rerun(db, "held", settings=settings)
     assert (found.equal, found.changed) == (True, [])
-    file.write_text(file.read_text().replace("0.001", "0.002", 1))
+    file.write_text(file.read_text().removesuffix("0.001\n") + "0.002\n")
     found = rerun(db, "held", settings=settings)
     assert found.changed == [f"data: the file {file} has another content"]
     assert {line.partition(":")[0] for line in found.differences} >= {"bench_ret_raw", "bench_ret"}
@@ -221,6 +221,9 @@ def test_settings_of_another_version(rc_db: Path) -> None:
     older = setup_of(replace(run, config=json.dumps(config)), load())
     assert older.added == {"equity.backtest.order_wait": 5, "strategy.refresh": 1.0}
     assert older.strategy.refresh == 1.0
+    without = {key: value for key, value in headline_of(run).items() if key != "sources"}
+    again = repeat(Store(rc_db), replace(run, headline=json.dumps(without)), load())
+    assert again.changed[0] == f"data: {run.code_version} did not record what the run was made from"
     config["strategy"]["gone"] = 3
     with pytest.raises(InputError, match=rf"{run.code_version.split('+')[0]}.*gone"):
         setup_of(replace(run, config=json.dumps(config)), load())

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         What stands behind ``kairos``; by default those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with log.call(words) as call, stoppable() as stopped:
+    with log.call(words) as call, stoppable(lambda stopped: _give_up(call, stopped)) as stopped:
         sys.exit(_run(words, call, stopped))
 
 
@@ -78,3 +78,11 @@ def _run(words: list[str], call: log.Call, stopped: Stopped) -> int:
     if call.error:
         console.note(f"kairos: {call.error}")
     return code
+
+
+def _give_up(call: log.Call, stopped: Stopped) -> None:
+    """Say what stopped a command that does not end by itself."""
+    assert stopped.by is not None  # noqa: S101 - it has come
+    call.error = WORDS[stopped.by]
+    console.note(f"kairos: {call.error}")
+    log.finish(call, stopped.exit_code)

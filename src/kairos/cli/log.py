@@ -69,7 +69,7 @@ def call(words: Sequence[str]) -> Iterator[Call]:
         raise
     finally:
         _call.reset(token)
-        _finish(made, code)
+        finish(made, code)
 
 
 def start(settings: Settings, folder: Path) -> None:
@@ -93,13 +93,14 @@ def start(settings: Settings, folder: Path) -> None:
     _ROOT.info("started", extra={"facts": {"command": shlex.join(["kairos", *made.words])}})
 
 
-def _finish(made: Call, code: int) -> None:
-    if made.path is None:
+def finish(made: Call, code: int) -> None:
+    """Write the last line and close the file."""
+    if made.path is None or not made.handlers:
         return
     seconds = round(time.monotonic() - made.began, 3)
     facts = {"seconds": seconds, "exit": code} | ({"error": made.error} if made.error else {})
     _ROOT.info("finished" if code == 0 else "failed", extra={"facts": facts})
-    (handler,) = made.handlers
+    handler = made.handlers.pop()
     _ROOT.removeHandler(handler)
     if isinstance(handler, MemoryHandler) and made.path.parent.parent.is_dir():
         file = _File.at(made.path)

@@ -42,7 +42,6 @@ EXTRAS = {
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ZONES = ("America/New_York", "Europe/London")
 FREE_DISK = 5e9
-UNITS = {"": 1, "K": 1, "M": 2, "G": 3, "T": 4}
 
 State = Literal["ok", "warning", "wrong"]
 
@@ -94,8 +93,8 @@ def bytes_of(size: str) -> float:
     >>> bytes_of("8GB"), bytes_of("1.5 KiB")
     (8000000000.0, 1536.0)
     """
-    number, unit, binary = re.fullmatch(r"([\d.]+) ?([KMGT]?)(i?)B", size).groups()  # type: ignore[union-attr]
-    return float(number) * (1024 if binary else 1000) ** UNITS[unit]
+    number, unit, binary = re.fullmatch(r"([\d.]+) ?([KMGT])(i?)B", size).groups()  # type: ignore[union-attr]
+    return float(number) * (1024 if binary else 1000) ** (1 + "KMGT".index(unit))
 
 
 def _extra(name: str, purpose: str) -> Finding:

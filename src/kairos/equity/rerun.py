@@ -146,8 +146,11 @@ def repeat(store: Store, run: Run, settings: Settings) -> Repeated:
     there = [snapshot for snapshot in kept if (namespace, PRICES) in snapshot.tables]
     context = Context(there[0] if there else store.snapshot(), setup.settings, namespace)
     result = run_strategy(context, setup.strategy, headline["alpha"], setup.lower_is_better, setup.benchmark)
-    before, now = headline["sources"], sources(result, setup.benchmark)
+    now = sources(result, setup.benchmark)
+    before = headline.get("sources", now)
     changed = data_apart(before, now)
+    if "sources" not in headline:
+        changed = [f"data: {run.code_version} did not record what the run was made from"]
     if not there:
         lost = f"snapshot {run.snapshot} is no longer kept"
         same = "" if changed else ", which has the same of all that the run reads"
