@@ -46,17 +46,24 @@ STEPS = {
 """The commands of the single steps, and what `--help` says of them."""
 
 
+def check_libraries() -> None:
+    """Refuse to work without the libraries of the desk, which are optional."""
+    from importlib.util import find_spec
+
+    from kairos.errors import InputError
+
+    if any(find_spec(library) is None for library in ("sklearn", "nbclient", "ipykernel")):
+        raise InputError("the libraries of the ADR desk are not installed: pip install 'kairos[adr]'")
+
+
 def _desk(
     data: Path, config: Path | None, overrides: list[str] | None, force: bool, workers: int | None = None
 ) -> "Desk":
     """The data directory with its settings: those of --config, or of its own kairos.toml."""
-    from importlib.util import find_spec
-
     from kairos.errors import InputError
     from kairos.settings.load import DEFAULT_FILE
 
-    if any(find_spec(library) is None for library in ("sklearn", "nbclient", "ipykernel")):
-        raise InputError("the libraries of the ADR desk are not installed: pip install 'kairos[adr]'")
+    check_libraries()
     from kairos.adr.desk import Desk
 
     if not data.is_dir():

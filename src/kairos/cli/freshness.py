@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kairos.cli.adr import check_libraries
 from kairos.cli.machine import Finding, in_the_future
 from kairos.errors import InputError, KairosError
 
@@ -56,6 +57,10 @@ def store(settings: Settings, now: dt.datetime) -> list[Finding]:
 
 def desk(root: Path, now: dt.datetime) -> list[Finding]:
     """How far the files of an ADR desk's data directory reach."""
+    try:
+        check_libraries()
+    except InputError as error:
+        return [Finding("desk", "wrong", str(error), error.exit_code)]
     from kairos.adr import desk as at
 
     if not root.is_dir():
@@ -75,7 +80,9 @@ def desk(root: Path, now: dt.datetime) -> list[Finding]:
     found += [_folder(name, inside) for name, inside in files.items()]
     return [
         *found,
-        in_the_future([*daily, *(path for some in files.values() for path in some)], now.timestamp()),
+        in_the_future(
+            "clock and desk", [*daily, *(path for some in files.values() for path in some)], now.timestamp()
+        ),
     ]
 
 
@@ -101,7 +108,7 @@ def _age(what: str, last: str, now: dt.datetime, is_price: bool) -> Finding:
     if day > today:
         return Finding(what, "warning", f"to {last}, which is in the future")
     night = dt.timedelta(days=1)
-    age = len(sessions(day + night, today - night)) if day + night < today else 0
+    age = len(sessions(str(day + night), str(today - night))) if day + night < today else 0
     late = is_price and age > LATE
     return Finding(what, "warning" if late else "ok", f"to {last}; {age:,} sessions have ended since")
 

@@ -94,7 +94,7 @@ def bytes_of(size: str) -> float:
     (8000000000.0, 1536.0)
     """
     number, unit, binary = re.fullmatch(r"([\d.]+) ?([KMGT])(i?)B", size).groups()  # type: ignore[union-attr]
-    return float(number) * (1024 if binary else 1000) ** (1 + "KMGT".index(unit))
+    return float(number) * float((1024 if binary else 1000) ** (1 + "KMGT".index(unit)))
 
 
 def _extra(name: str, purpose: str) -> Finding:
@@ -119,7 +119,7 @@ def _compiled() -> Finding:
     except RuntimeError as error:
         advice = "set NUMBA_CACHE_DIR to a folder that can be written"
         return Finding("compiled kernels", "wrong", f"{error}; {advice}", 1)
-    folder = Path(moments.stats.cache_path)
+    folder = Path(moments.stats.cache_path or "")
     above = next(path for path in (folder, *folder.parents) if path.is_dir())
     if not os.access(above, os.W_OK):
         return Finding(
