@@ -114,7 +114,7 @@ def dressed(vendor: Path, folder: Path, change: Callable[[Path, Path], None]) ->
     """Every file of a vendor folder in other clothes."""
     folder.mkdir(parents=True)
     for path in sorted(vendor.iterdir()):
-        if path.suffix in {".csv", ".parquet"}:
+        if path.name.startswith("SHARADAR_"):  # what was planted lies there, too
             change(path, folder / path.name)
     for loose in (folder / "loose").glob("*"):
         loose.unlink()
