@@ -28,7 +28,7 @@ from kairos.store import Store
 from kairos.store.ledger import TABLE
 
 ALPHA = "feat_price_action.ret_21d"
-STRATEGIES = ("baseline", "risk4")
+STRATEGIES = ("baseline", "risk1")
 NO_NOTEBOOKS = tuple(step for step in STEPS if "notebook" not in step.name)
 
 Digests = Mapping[str, object]
@@ -41,7 +41,7 @@ def of_market(vendor: Path, db: Path, *overrides: str) -> Digests:
     build(db, settings=settings)
     backtest(db, STRATEGIES, alpha=ALPHA, settings=settings, lower_is_better=True)
     out = db.parent / "picks"
-    picks(db, "risk4", alpha=ALPHA, settings=settings, lower_is_better=True, out=out)
+    picks(db, "risk1", alpha=ALPHA, settings=settings, lower_is_better=True, out=out)
     found: dict[str, object] = {
         name: [
             [part.digest for part in table.parts],
