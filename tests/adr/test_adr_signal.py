@@ -22,6 +22,7 @@ from adr_minutes_desk import (
 
 from kairos.adr.baseline import baseline
 from kairos.adr.desk import ADR_QUOTES, BASELINE, BETAS, FUTURES, US_BETAS, US_MINUTES
+from kairos.adr.gate import MODES
 from kairos.adr.instruments import read_instruments
 from kairos.adr.minutefile import read_minutes
 from kairos.adr.signal import days_file, signal, signal_folder, terms_folder
@@ -147,6 +148,21 @@ def test_baseline_and_model_term_give_the_signal(minutes):
         np.testing.assert_allclose(
             found["model_return"][used], term["signal"].loc[found.index][used], atol=1e-12
         )
+
+
+def test_the_files_are_the_same_bytes_in_another_place(minutes, tmp_path):
+    """Made anew from copies; a file knows nothing of where and when it was made."""
+    other = copy(minutes, tmp_path / "elsewhere", "run.threads=1", force=True)
+    folders = [BASELINE, terms_folder(minutes), *(signal_folder(minutes, mode) for mode in MODES)]
+    names = [f"{name}/{path.relative_to(minutes.root / name)}" for name in folders
+             for path in (minutes.root / name).rglob("*.parquet")]  # fmt: skip
+    before = {name: (minutes.root / name).read_bytes() for name in names}
+    for name in names:
+        (other.root / name).unlink()
+    baseline(other)
+    signal(other)
+    assert len(names) == 4 * len(truth(minutes)["adrs"])
+    assert [name for name in names if (other.root / name).read_bytes() != before[name]] == []
 
 
 def test_the_layout_is_that_of_the_user(minutes):

@@ -19,11 +19,12 @@ from kairos.cli import main
 from kairos.equity import rerun as rerun_module
 from kairos.equity.backtest import backtest
 from kairos.equity.backtest.compat import with_engine
+from kairos.equity.backtest.sources import code_apart
 from kairos.equity.build import build
 from kairos.equity.compare import compare
 from kairos.equity.ingest import ingest
-from kairos.equity.recorded import find_run, setup_of, stored
-from kairos.equity.rerun import apart, rerun
+from kairos.equity.recorded import find_run, headline_of, setup_of, stored
+from kairos.equity.rerun import apart, repeat, rerun
 from kairos.equity.sheets.comparison import comparison_page
 from kairos.errors import InputError
 from kairos.settings import load
@@ -115,7 +116,9 @@ def test_other_code_is_told_by_column_day_and_exit_code(
     first = str(Store(rc_db).snapshot().read("backtest_results_wide")["date"][0])
     cost = next(line for line in told["differences"] if line.startswith("cost"))
     assert cost.endswith(f"first on {first}")
-    assert any("9.9.9+changed" in line for line in told["changed"])
+    setting, code = told["changed"]
+    assert setting == "configuration: strategy.top_n: 20 then, 50 now"
+    assert "9.9.9+changed now; nothing that the run uses" in code
 
 
 def test_a_run_whose_results_and_snapshot_are_gone_is_repeated_on_the_present_data(
@@ -133,7 +136,9 @@ def test_a_run_whose_results_and_snapshot_are_gone_is_repeated_on_the_present_da
     found = rerun(db, old, settings=load())
     assert found.equal
     assert found.compared == "the headline numbers"
-    assert any("is no longer kept" in line and "the same prices" in line for line in found.changed)
+    assert any(
+        "is no longer kept" in line and "the same of all that the run reads" in line for line in found.changed
+    )
     both = compare(db, [old, "narrow"], settings=load())
     assert any("was repeated from the ledger; it gives the recorded Sharpe ratio" in w for w in both.warnings)
     before = Store(rc_db).snapshot().read("backtest_results_wide")["port_ret"].to_numpy()
@@ -159,8 +164,28 @@ def test_other_prices_are_told(rc_db: Path, tmp_path: Path) -> None:
     rc_forget(Store(db))
     found = rerun(db, "wide", settings=load())
     assert not found.equal
-    assert any("has other prices" in line for line in found.changed)
+    told = [line.partition(":")[2].partition(":")[0].strip() for line in found.changed]
+    assert set(told[1:]) >= {"vendor table sep_base", "table sep_base_academic", "table feat_price_action"}
+    assert not any(name in line for line in told for name in ("daily", "tickers", "actions"))
     assert any(line.startswith("port_ret:") for line in found.differences)
+
+
+def test_the_benchmarks_file_and_the_code_of_a_table_are_told(rc_db: Path, tmp_path: Path) -> None:
+    db = rc_copy(rc_db, tmp_path)
+    days = Store(db).snapshot().read("backtest_results_wide")["date"].to_pylist()
+    file = tmp_path / "index.csv"
+    file.write_text("date,return\n" + "".join(f"{day},0.001\n" for day in days))
+    rc_run(db, "held", "top_n=20", benchmark=str(file))
+    settings = load(overrides=["top_n=20"], strategies=["baseline"])
+    found = rerun(db, "held", settings=settings)
+    assert (found.equal, found.changed) == (True, [])
+    file.write_text(file.read_text().removesuffix("0.001\n") + "0.002\n")
+    found = rerun(db, "held", settings=settings)
+    assert found.changed == [f"data: the file {file} has another content"]
+    assert {line.partition(":")[0] for line in found.differences} >= {"bench_ret_raw", "bench_ret"}
+    seen = json.loads(find_run(Store(db).snapshot(), "held").headline)["sources"]
+    older = {**seen, "code": {**seen["code"], "feat_price_action": "older"}}
+    assert code_apart(older, seen) == ["feat_price_action"]
 
 
 def test_replaced_results_are_read_from_a_snapshot_that_still_has_them(rc_db: Path, tmp_path: Path) -> None:
@@ -191,11 +216,14 @@ def test_a_repetition_can_be_stored_and_is_no_further_trial(rc_db: Path, tmp_pat
 def test_settings_of_another_version(rc_db: Path) -> None:
     run = find_run(Store(rc_db).snapshot(), "wide")
     config = json.loads(run.config)
-    assert setup_of(run, load()).added == []
+    assert setup_of(run, load()).added == {}
     del config["equity"]["backtest"]["order_wait"], config["strategy"]["refresh"]
     older = setup_of(replace(run, config=json.dumps(config)), load())
-    assert older.added == ["equity.backtest.order_wait", "strategy.refresh"]
+    assert older.added == {"equity.backtest.order_wait": 5, "strategy.refresh": 1.0}
     assert older.strategy.refresh == 1.0
+    without = {key: value for key, value in headline_of(run).items() if key != "sources"}
+    again = repeat(Store(rc_db), replace(run, headline=json.dumps(without)), load())
+    assert again.changed[0] == f"data: {run.code_version} did not record what the run was made from"
     config["strategy"]["gone"] = 3
     with pytest.raises(InputError, match=rf"{run.code_version.split('+')[0]}.*gone"):
         setup_of(replace(run, config=json.dumps(config)), load())

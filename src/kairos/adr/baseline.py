@@ -23,7 +23,6 @@ from kairos.adr.minutefile import (
     digest,
     file_of,
     files_of,
-    is_current,
     marks,
     notes_of,
     read_minutes,
@@ -195,7 +194,7 @@ def baseline(desk: Desk, progress: Callable[[int, int], object] | None = None) -
     todo = [
         (one, key)
         for one, key in zip(mine, made, strict=True)
-        if desk.force or not is_current(desk, file_of(BASELINE, one.adr), key)
+        if desk.force or not desk.is_current(file_of(BASELINE, one.adr), key)
     ]
     if todo:
         executor.run(
@@ -274,8 +273,8 @@ def _write_baseline(desk: Desk, inputs: _Inputs, item: tuple[Instrument, str]) -
         "crossed": found.crossed,
         "held": _held(desk, times, columns["premium_c"]),
     }
-    write = partial(write_minutes, times=times, columns=columns, made_of=made_of, notes=notes)
-    desk.save([(file_of(BASELINE, one.adr), write)])
+    write = partial(write_minutes, times=times, columns=columns, notes=notes)
+    desk.save([(file_of(BASELINE, one.adr), write)], made_of)
 
 
 @dataclass(frozen=True, eq=False)

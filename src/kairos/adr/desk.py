@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from kairos.settings import Settings
 
 LEDGER = "data/processed/.kairos_files.json"
+MADE_OF = "data/processed/.kairos_made_of.json"
+"""Fingerprint of each file, and the digest of what it was made of, which is of a place and a time: not in the
+file, because its bytes must be the same wherever it is made."""
 
 REMEMBERED = 8
 """Versions of a file whose fingerprints the ledger keeps."""
@@ -104,7 +107,9 @@ class Desk:
         for name in names:
             self._refuse_users(name, made)
 
-    def save(self, files: Iterable[tuple[str, Callable[[Path], object]]]) -> list[Path]:
+    def save(
+        self, files: Iterable[tuple[str, Callable[[Path], object]]], made_of: str | None = None
+    ) -> list[Path]:
         """Write files under temporary names, enter them in the ledger, and then rename them all.
 
         The ledger comes first and keeps the fingerprint of the file that is replaced, so that whenever a
@@ -115,6 +120,8 @@ class Desk:
         ----------
         files
             Pairs of a name relative to the root and a function that writes the content to a path.
+        made_of
+            Digest of what the files are made of, for `is_current`.
 
         Raises
         ------
@@ -124,6 +131,7 @@ class Desk:
         ledger = self.path(LEDGER)
         ledger.parent.mkdir(parents=True, exist_ok=True)
         temporaries: dict[Path, Path] = {}
+        written: list[str] = []
         with FileLock(ledger.with_suffix(".lock")):
             made = self._made()
             try:
@@ -134,14 +142,22 @@ class Desk:
                     write(temporaries[path])
                     marks = [fingerprint(temporaries[path]), *self._known(name, made), *made.get(name, [])]
                     made[name] = list(dict.fromkeys(marks))[:REMEMBERED]
+                    written.append(name)
                 if temporaries:
                     _write_ledger(ledger, made)
+                    if made_of is not None:
+                        self._remember({name: made[name][0] for name in written}, made_of)
                 for path, temporary in temporaries.items():
                     temporary.replace(path)
             finally:
                 for temporary in temporaries.values():
                     temporary.unlink(missing_ok=True)
         return list(temporaries)
+
+    def is_current(self, name: str, made_of: str) -> bool:
+        """Whether the desk made a file of the same things: a run that goes on need not make it again."""
+        path, made = self.path(name), self._read(MADE_OF)
+        return name in made and path.is_file() and made[name] == [fingerprint(path), made_of]
 
     def remove(self, names: Iterable[str]) -> None:
         """Delete files of an earlier run that the desk made; a file of the user stays."""
@@ -168,12 +184,20 @@ class Desk:
 
     def _made(self) -> dict[str, list[str]]:
         """Fingerprints of what the desk wrote under each name, the last one first."""
+        return self._read(LEDGER)
+
+    def _remember(self, written: Mapping[str, str], made_of: str) -> None:
+        """Note what files are made of, by name and fingerprint."""
+        known = self._read(MADE_OF) | {name: [mark, made_of] for name, mark in written.items()}
+        _write_ledger(self.path(MADE_OF), known)
+
+    def _read(self, ledger: str) -> dict[str, list[str]]:
         with contextlib.suppress(FileNotFoundError):
-            text = self.path(LEDGER).read_text(encoding="utf-8")
+            text = self.path(ledger).read_text(encoding="utf-8")
             try:
                 made: dict[str, list[str]] = json.loads(text)
             except json.JSONDecodeError as error:
-                raise InputError(f"{self.path(LEDGER)}: damaged ({error}); delete it") from error
+                raise InputError(f"{self.path(ledger)}: damaged ({error}); delete it") from error
             return made
         return {}
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from kairos.market.exchange import Dates
 
 INDEX = "timestamp"
-MADE_OF, NOTES = b"kairos_made_of", b"kairos_notes"
+NOTES = b"kairos_notes"
 
 COLUMNS = (
     *("signal", "inferred", "adr_return", "index_return", "fx_return", "model_return", "coverage"),
@@ -88,7 +88,6 @@ def write_minutes(
     path: Path,
     times: Instants,
     columns: Mapping[str, Array],
-    made_of: str,
     notes: Mapping[str, Any],
     marks: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
@@ -102,8 +101,6 @@ def write_minutes(
         UTC, increasing.
     columns
         Numbers by name, (T,) each.
-    made_of
-        Digest of what the file was made of.
     notes
         Plain types, kept beside the table.
     marks
@@ -122,7 +119,7 @@ def write_minutes(
     index = pd.DatetimeIndex([], tz=NEW_YORK, name=INDEX)
     empty = pd.DataFrame(index=index, columns=pd.Index([], dtype="str"))
     note = dict(pa.Schema.from_pandas(empty).metadata)
-    table = pa.table(arrays).replace_schema_metadata(note | _beside(made_of, notes, marks))
+    table = pa.table(arrays).replace_schema_metadata(note | _beside(notes, marks))
     pq.write_table(table, path, compression="zstd", use_dictionary=["date"])
 
 
@@ -154,18 +151,16 @@ def read_minutes(path: Path) -> MinuteFile:
     return MinuteFile(times, columns, notes)
 
 
-def write_again(
-    source: Path, path: Path, made_of: str, notes: Mapping[str, Any], marks: Mapping[str, str]
-) -> None:
+def write_again(source: Path, path: Path, notes: Mapping[str, Any], marks: Mapping[str, str]) -> None:
     """Write the table of a file under other notes and marks in its metadata; rows and columns stay."""
     table = pq.read_table(source)
-    metadata = dict(table.schema.metadata or {}) | _beside(made_of, notes, marks)
+    metadata = dict(table.schema.metadata or {}) | _beside(notes, marks)
     pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
 
 
-def _beside(made_of: str, notes: Mapping[str, Any], marks: Mapping[str, str]) -> dict[bytes, bytes]:
+def _beside(notes: Mapping[str, Any], marks: Mapping[str, str]) -> dict[bytes, bytes]:
     """Entries of a file's metadata."""
-    more = {MADE_OF: made_of, NOTES: json.dumps(notes), **{key.encode(): text for key, text in marks.items()}}
+    more = {NOTES: json.dumps(notes), **{key.encode(): text for key, text in marks.items()}}
     return {key: text.encode() for key, text in more.items()}
 
 
@@ -173,15 +168,6 @@ def notes_of(path: Path) -> dict[str, Any]:
     """What the desk wrote beside a table."""
     notes: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(NOTES, b"{}"))
     return notes
-
-
-def is_current(desk: Desk, name: str, made_of: str) -> bool:
-    """Whether the desk made a file of the same things: a run that goes on need not make it again."""
-    path = desk.path(name)
-    if not path.is_file() or desk.is_users(name):
-        return False
-    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
-    return metadata.get(MADE_OF, b"").decode() == made_of
 
 
 def digest(*parts: object) -> str:

@@ -28,7 +28,6 @@ from kairos.adr.minutefile import (
     digest,
     file_of,
     files_of,
-    is_current,
     marks,
     notes_of,
     read_minutes,
@@ -189,7 +188,7 @@ def _write_terms(
     of_bars = digest(*marks(bars.values()))
     keys = {one.adr: _terms_made_of(desk, one, of_bars) for one in kept}
     into = terms_folder(desk)
-    todo = [one for one in kept if desk.force or not is_current(desk, file_of(into, one.adr), keys[one.adr])]
+    todo = [one for one in kept if desk.force or not desk.is_current(file_of(into, one.adr), keys[one.adr])]
     if not todo:
         return
     first, last = first_and_last(desk, todo)
@@ -208,10 +207,8 @@ def _write_terms(
             "has_model": term.has_model[clock.day].astype(np.float64),
             "since_c": (clock.times - clock.reference[clock.day]) / np.timedelta64(1, "s"),
         }
-        write = partial(
-            write_minutes, times=clock.times, columns=columns, made_of=keys[one.adr], notes={"adr": one.adr}
-        )
-        desk.save([(file_of(into, one.adr), write)])
+        write = partial(write_minutes, times=clock.times, columns=columns, notes={"adr": one.adr})
+        desk.save([(file_of(into, one.adr), write)], keys[one.adr])
 
 
 def _terms_made_of(desk: Desk, one: Instrument, of_bars: str) -> str:
@@ -233,17 +230,17 @@ def _write_signal(desk: Desk, one: Instrument, gate: Gate, slopes: Calibration) 
     key = digest(
         gate.digest(one.adr), desk.settings.adr.gate, settings, slopes.digest(), *marks([source, term_path])
     )
-    if not desk.force and is_current(desk, name, key):
+    if not desk.force and desk.is_current(name, key):
         rows: list[dict[str, Any]] = notes_of(desk.path(name))["days"]
         return rows
     base, term = read_minutes(source), read_minutes(term_path)
     found = compose(base, term, gate.is_open(one.adr, term_months(term)), settings.min_coverage, slopes)
     rows = _days(one.adr, base, found)
     notes = {"days": rows, "gate": gate.mode, "in_sample": gate.mode == "full_sample"}
-    write = partial(_copy, source, made_of=key, notes=notes, gate=gate.mode)
+    write = partial(_copy, source, notes=notes, gate=gate.mode)
     if found.uses_model.any():
-        write = partial(_write, base=base, found=found, made_of=key, notes=notes, gate=gate.mode)
-    desk.save([(name, write)])
+        write = partial(_write, base=base, found=found, notes=notes, gate=gate.mode)
+    desk.save([(name, write)], key)
     return rows
 
 
@@ -387,20 +384,18 @@ def _day(
     }
 
 
-def _write(
-    path: Path, *, base: MinuteFile, found: Composed, made_of: str, notes: Mapping[str, Any], gate: str
-) -> None:
+def _write(path: Path, *, base: MinuteFile, found: Composed, notes: Mapping[str, Any], gate: str) -> None:
     """Write baseline and model together."""
     columns = {name: values for name, values in base.columns.items() if not name.startswith("signal")}
     columns |= {"model_return": found.model_return, "coverage": found.coverage}
     if "inferred" in columns:
         columns["inferred"] = columns["inferred"] + found.model_return
-    write_minutes(path, base.times, {"signal": found.signal, **columns}, made_of, notes, _marks(gate))
+    write_minutes(path, base.times, {"signal": found.signal, **columns}, notes, _marks(gate))
 
 
-def _copy(source: Path, path: Path, *, made_of: str, notes: Mapping[str, Any], gate: str) -> None:
+def _copy(source: Path, path: Path, *, notes: Mapping[str, Any], gate: str) -> None:
     """Copy the baseline."""
-    write_again(source, path, made_of, notes, _marks(gate))
+    write_again(source, path, notes, _marks(gate))
 
 
 def _marks(gate: str) -> dict[str, str]:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from kairos import __version__
-from kairos.cli import adr, audit, config, console, demo, doctor, live, rerun, simulate
+from kairos.cli import adr, audit, config, console, demo, doctor, live, log, rerun, simulate
+from kairos.cli.stopping import WORDS, Stopped, stoppable
 from kairos.errors import KairosError
 
 app = typer.Typer(
@@ -15,7 +16,6 @@ app = typer.Typer(
     help="Equity factor research and ADR fair value: point in time, reproducible, fast.",
     epilog="Exit codes: 0 done, 1 the work failed, 2 the input or the configuration is wrong.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 110},
@@ -53,12 +53,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments
         What stands behind ``kairos``; by default those of the process.
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    with log.call(words) as call, stoppable(lambda stopped: _give_up(call, stopped)) as stopped:
+        sys.exit(_run(words, call, stopped))
+
+
+def _run(words: list[str], call: log.Call, stopped: Stopped) -> int:
+    """Run a command and say in plain words what stopped it."""
+    code = 0
     try:
-        app(args=arguments, prog_name="kairos")
+        app(args=words, prog_name="kairos")
     except KairosError as error:
-        console.note(f"kairos: {error}")
-        sys.exit(error.exit_code)
+        call.error, code = str(error), error.exit_code
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        console.note(f"kairos: {where}{error.strerror or error}")
-        sys.exit(1)
+        call.error, code = f"{where}{error.strerror or error}", 1
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else 0
+    except RuntimeError:
+        if stopped.by is None:
+            raise
+    if stopped.by is not None:
+        call.error, code = WORDS[stopped.by], stopped.exit_code
+    if call.error:
+        console.note(f"kairos: {call.error}")
+    return code
+
+
+def _give_up(call: log.Call, stopped: Stopped) -> None:
+    """Say what stopped a command that does not end by itself."""
+    assert stopped.by is not None  # noqa: S101 - it has come
+    call.error = WORDS[stopped.by]
+    console.note(f"kairos: {call.error}")
+    log.finish(call, stopped.exit_code)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kairos.cli import console
+from kairos.cli import console, log
 from kairos.cli.options import ConfigOption, JsonOption, SetOption, settings_of
 
 if TYPE_CHECKING:
@@ -46,17 +46,24 @@ STEPS = {
 """The commands of the single steps, and what `--help` says of them."""
 
 
+def check_libraries() -> None:
+    """Refuse to work without the libraries of the desk, which are optional."""
+    from importlib.util import find_spec
+
+    from kairos.errors import InputError
+
+    if any(find_spec(library) is None for library in ("sklearn", "nbclient", "ipykernel")):
+        raise InputError("the libraries of the ADR desk are not installed: pip install 'kairos[adr]'")
+
+
 def _desk(
     data: Path, config: Path | None, overrides: list[str] | None, force: bool, workers: int | None = None
 ) -> "Desk":
     """The data directory with its settings: those of --config, or of its own kairos.toml."""
-    from importlib.util import find_spec
-
     from kairos.errors import InputError
     from kairos.settings.load import DEFAULT_FILE
 
-    if any(find_spec(library) is None for library in ("sklearn", "nbclient", "ipykernel")):
-        raise InputError("the libraries of the ADR desk are not installed: pip install 'kairos[adr]'")
+    check_libraries()
     from kairos.adr.desk import Desk
 
     if not data.is_dir():
@@ -81,14 +88,12 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
         from kairos.adr.run import STEPS as DECLARED
 
         desk = _desk(data, config, overrides, force, workers)
+        log.start(desk.settings, data)
         found = _done(next(step for step in DECLARED if step.name == name), desk)
-        columns, rows = found.table()
         if as_json:
-            remarks = found.remarks()
-            rows_by_name = [dict(zip(columns, row, strict=True)) for row in rows]
-            console.emit_json({"rows": rows_by_name, "remarks": remarks})
+            console.emit_json(_told(found))
             return
-        console.table(columns, rows)
+        console.table(*found.table())
         for remark in found.remarks():
             console.note(remark)
 
@@ -96,8 +101,16 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
     return command
 
 
+def _told(found: "Report") -> dict[str, object]:
+    """What a step found, by name."""
+    columns, rows = found.table()
+    return {"rows": [dict(zip(columns, row, strict=True)) for row in rows], "remarks": found.remarks()}
+
+
 def _done(step: "Step", desk: "Desk") -> "Report":
-    """Run a step and show how far it is."""
+    """Run a step, record it, and show how far it is."""
+    from kairos.adr.ledger import run_step
+
     with console.progress(step.name) as advance:
         done = 0
 
@@ -106,7 +119,7 @@ def _done(step: "Step", desk: "Desk") -> "Report":
             advance(now - done)
             done = now
 
-        return step.run(desk, progress)
+        return run_step(step, desk, progress)
 
 
 for _name, _text in STEPS.items():
@@ -119,6 +132,7 @@ def report(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The HTML report to write.")],
     config: ConfigOption = None,
     overrides: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the evaluation as one self-contained HTML file, and that of the minute signal beside it.
 
@@ -130,10 +144,11 @@ def report(
     from kairos.report.adr_signal import adr_signal_page
 
     desk = _desk(data, config, overrides, force=False)
-    console.say(str(adr_page(adr_sheet(desk)).write(out)))
+    written = [adr_page(adr_sheet(desk)).write(out)]
     if has_signal(desk):
         beside = out.with_name(f"{out.stem}_signal{out.suffix}")
-        console.say(str(adr_signal_page(signal_sheet(desk)).write(beside)))
+        written.append(adr_signal_page(signal_sheet(desk)).write(beside))
+    console.paths(written, as_json=as_json)
 
 
 @app.command()
@@ -143,6 +158,7 @@ def run(
     workers: WorkersOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Do every step in turn, from raw minutes to the executed notebooks.
 
@@ -151,10 +167,17 @@ def run(
     from kairos.adr.run import STEPS as DECLARED
 
     desk = _desk(data, config, overrides, force, workers)
+    log.start(desk.settings, data)
+    done = {}
     for number, step in enumerate(DECLARED, 1):
-        console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
-        for remark in _done(step, desk).remarks():
+        if not as_json:
+            console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
+        found = _done(step, desk)
+        done[step.name] = _told(found)
+        for remark in found.remarks():
             console.note(f"     {remark}")
+    if as_json:
+        console.emit_json(done)
 
 
 @app.command()
@@ -193,6 +216,7 @@ def pipeline(
     force: ForceOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write dvc.yaml, one stage a step, for `dvc repro`; and a kairos.toml to follow where there is none.
 
@@ -202,5 +226,4 @@ def pipeline(
     """
     from kairos.adr.pipeline import write_pipeline
 
-    for path in write_pipeline(_desk(data, config, overrides, force)):
-        console.say(str(path))
+    console.paths(write_pipeline(_desk(data, config, overrides, force)), as_json=as_json)

@@ -67,6 +67,15 @@ def text_of(value: object) -> str:
     return str(value)
 
 
+def paths(written: Sequence[Path], *, as_json: bool) -> None:
+    """Print where the files or folders of a result are, a line each, or as a list in JSON."""
+    if as_json:
+        emit_json(written)
+        return
+    for path in written:
+        say(str(path))
+
+
 def emit_json(value: object) -> None:
     """Print a value as JSON on stdout.
 

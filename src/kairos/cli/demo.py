@@ -100,6 +100,7 @@ def _equity(out: Path, settings: "Settings", size: str) -> "list[Link]":
 def _adr(out: Path, settings: "Settings", size: str) -> "list[Link]":
     """From the desk's raw files to evaluated models, the report and the notebook."""
     from kairos.adr.desk import NOTEBOOK, SIGNAL_NOTEBOOK, Desk
+    from kairos.adr.ledger import run_step
     from kairos.adr.run import STEPS
     from kairos.adr.sheets import adr_sheet
     from kairos.adr.signal_sheets import signal_sheet
@@ -121,7 +122,7 @@ def _adr(out: Path, settings: "Settings", size: str) -> "list[Link]":
     )
     desk = Desk(folder, settings)
     for step in STEPS:
-        for remark in step.run(desk, lambda *_: None).remarks():
+        for remark in run_step(step, desk, lambda *_: None).remarks():
             console.note(f"     {step.name}: {remark}")
     adr_page(adr_sheet(desk)).write(out / "adr.html")
     adr_signal_page(signal_sheet(desk)).write(out / "adr_signal.html")

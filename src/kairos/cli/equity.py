@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kairos.cli import console
+from kairos.cli import console, log
 from kairos.cli.options import (
     ConfigOption,
     DbOption,
@@ -66,6 +66,7 @@ def ingest(
     from kairos.equity.ingest import ingest as load
 
     settings = settings_of(config, overrides, db)
+    log.start(settings, Path(settings.data.db).parent)
     with console.progress("Loading"):
         report = load(sources, Path(settings.data.db), reject=reject, settings=settings, wait=wait)
     if json:
@@ -100,6 +101,7 @@ def download(
     from kairos.equity.vendor import TABLES
 
     settings = settings_of(config, overrides)
+    log.start(settings, Path(settings.data.db).parent)
     start = date_of(since, "--since")
     with console.progress("Downloading", len(tables or TABLES)) as advance:
         report = fetch(out, tables or (), start, settings=settings, progress=lambda _: advance(1))
@@ -133,6 +135,7 @@ def build(
     from kairos.equity.build import build as make
 
     settings = settings_of(config, overrides, db)
+    log.start(settings, Path(settings.data.db).parent)
     with console.progress("Building") as advance:
         report = make(
             Path(settings.data.db),
@@ -180,6 +183,7 @@ def update(
     from kairos.equity.update import update as refresh
 
     settings = settings_of(config, overrides, db)
+    log.start(settings, Path(settings.data.db).parent)
     with console.progress("Updating") as advance:
         report = refresh(
             Path(settings.data.db),
@@ -221,6 +225,7 @@ def pipeline(
     ] = False,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write the stage `equity` into dvc.yaml, for `dvc repro`; other stages and comments stay.
 
@@ -233,8 +238,7 @@ def pipeline(
 
     if config or overrides:  # else the stage goes by the kairos.toml beside dvc.yaml
         db = Path(settings_of(config, overrides, db).data.db)
-    for path in write_pipeline(source, folder, db=db, force=force):
-        console.say(str(path))
+    console.paths(write_pipeline(source, folder, db=db, force=force), as_json=json)
 
 
 @app.command()
@@ -430,6 +434,7 @@ def backtest(
     given = {"start": start, "end": end, "lag": lag}
     flags = [f"{key}={value}" for key, value in given.items() if value is not None]  # of the strategies run
     settings = settings_of(config, [*(overrides or ()), *flags], db, strategies)
+    log.start(settings, Path(settings.data.db).parent)
     _check_report(report)
     with console.progress("Simulating"):
         found = run(
@@ -531,6 +536,7 @@ def sweep(
     entries = [f"equity.strategies.{name}={entry}" for name, entry in variants.items()]
     several = [f"run.workers={workers}"] if workers is not None else []
     settings = settings_of(config, [*entries, *(overrides or ()), *several], db, list(variants))
+    log.start(settings, Path(settings.data.db).parent)
     with console.progress("Simulating", len(variants)) as advance:
         found = run(
             Path(settings.data.db),
@@ -656,13 +662,18 @@ def vacuum(
 
 
 @app.command()
-def relocate(db: DbOption = None, config: ConfigOption = None, overrides: SetOption = None) -> None:
+def relocate(
+    db: DbOption = None, config: ConfigOption = None, overrides: SetOption = None, json: JsonOption = False
+) -> None:
     """Rewrite the paths of parts after the folder was moved.
 
     Example: kairos equity relocate --db /new/place/kairos.duckdb
     """
-    _store(settings_of(config, overrides, db)).relocate()
-    console.say("The catalog names the parts where they are now.")
+    tables = _store(settings_of(config, overrides, db)).relocate()
+    if json:
+        console.emit_json({"tables": tables})
+    else:
+        console.say("The catalog names the parts where they are now.")
 
 
 @app.command("export-matrix")
@@ -711,13 +722,14 @@ def export_db(
     snapshot: SnapshotOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write one self-contained DuckDB file with real tables.
 
     Example: kairos equity export-db kairos-copy.duckdb
     """
     _store(settings_of(config, overrides, db)).export(file, force=force, snapshot=snapshot)
-    console.say(str(file))
+    console.paths([file], as_json=json)
 
 
 def _print_headlines(found: "Sequence[tuple[BacktestResult, Run]]") -> None:

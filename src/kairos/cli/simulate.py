@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from kairos.cli import console
-from kairos.cli.options import ConfigOption, settings_of
+from kairos.cli.options import ConfigOption, JsonOption, settings_of
 
 app = typer.Typer(
     name="simulate",
@@ -32,6 +32,7 @@ def equity(
         Literal["csv", "zip", "parquet"], typer.Option("--format", help="Of the vendor's files.")
     ] = "csv",
     config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the vendor's seven tables of a simulated market, and truth.json.
 
@@ -42,7 +43,7 @@ def equity(
     settings_of(config, None)
     with console.progress("Simulating"):
         simulate(out, tickers=tickers, years=years, seed=seed, start=start, format=file_format)
-    console.say(str(out))
+    console.paths([out], as_json=as_json)
 
 
 @app.command()
@@ -58,6 +59,7 @@ def adr(
         typer.Option("--minutes", metavar="N|MONTHS", help="Months with minutes: the last N, or by name."),
     ] = "2",
     config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the data directory of a simulated ADR desk, daily and minutes, and truth.json.
 
@@ -71,4 +73,4 @@ def adr(
         simulate_desk(
             out, adrs=adrs, us_stocks=us_stocks, months=months, seed=seed, start=start, minutes=chosen
         )
-    console.say(str(out))
+    console.paths([out], as_json=as_json)

@@ -90,15 +90,15 @@ class Setup:
         As it was resolved.
     lower_is_better, benchmark
         As asked for.
-    added : list of str
-        Keys that the run did not know; their present defaults are used.
+    added : dict
+        Keys that the run did not know, with their present defaults, which are used.
     """
 
     settings: Settings
     strategy: Strategy
     lower_is_better: bool
     benchmark: str | None
-    added: list[str]
+    added: dict[str, Any]
 
 
 def setup_of(run: Run, settings: Settings) -> Setup:
@@ -127,15 +127,41 @@ def setup_of(run: Run, settings: Settings) -> Setup:
             f"{wrong}. Install that version to repeat it"
         ) from None
     used = {"equity": equity.model_dump(mode="json"), "strategy": strategy.model_dump(mode="json")}
-    known = set(leaves({"equity": recorded, "strategy": config["strategy"]}))
+    known = leaves({"equity": recorded, "strategy": config["strategy"]})
     asked = config["asked"]
     return Setup(
         settings=settings.model_copy(update={"equity": equity}),
         strategy=strategy,
         lower_is_better=bool(asked["--lower-is-better"]),
         benchmark=asked["--benchmark"],
-        added=sorted(set(leaves(used)) - known),
+        added={key: value for key, value in leaves(used).items() if key not in known},
     )
+
+
+def settings_apart(run: Run, setup: Setup, settings: Settings) -> list[str]:
+    """Keys whose value in the present settings is not the one that a run was made with, in words.
+
+    Of the strategies only the one that was run counts, with its bases and the overrides of that day.
+    """
+    config = json.loads(run.config)
+    then = leaves({"equity": config["equity"], "strategy": config["strategy"]})
+    entry = setup.strategy.name
+    known = entry in settings.equity.strategies
+    strategy = settings.equity.strategy(entry).model_dump(mode="json") if known else {}
+    now = leaves({"equity": settings.part("equity"), "strategy": strategy})
+    found = [] if known else [f"there is no strategy {entry} any more"]
+    found += [f"{key} is new; used was its default, {_shown(value)}" for key, value in setup.added.items()]
+    for key in sorted((then.keys() | now.keys()) - setup.added.keys()):
+        if key.startswith(("equity.strategies.", "equity.backtest.")) or then.get(key) == now.get(key):
+            continue
+        if known or not key.startswith("strategy."):
+            before = _shown(then[key]) if key in then else "not there"
+            found.append(f"{key}: {before} then, {_shown(now[key]) if key in now else 'not there'} now")
+    return found
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,9 +12,10 @@ import pyarrow as pa
 from kairos.equity.backtest.execute import run_strategy
 from kairos.equity.backtest.result import BacktestResult
 from kairos.equity.backtest.save import result_name, save
+from kairos.equity.backtest.sources import code_apart, data_apart, sources
 from kairos.equity.context import PRICES, Context, open_store
 from kairos.equity.frame import dates, numbers
-from kairos.equity.recorded import find_run, headline_of, namespace_of, setup_of, stored
+from kairos.equity.recorded import find_run, headline_of, namespace_of, settings_apart, setup_of, stored
 from kairos.settings import Settings
 from kairos.store import Store
 from kairos.store.ledger import Run
@@ -34,21 +35,14 @@ class Repeated:
         Of now.
     context : Context
         The tables that were read.
-    data, configuration, code : str
-        What changed of each since the run; empty when nothing did.
+    changed : list of str
+        What of data, configuration and code is not as it was, a sentence each.
     """
 
     run: Run
     result: BacktestResult
     context: Context
-    data: str
-    configuration: str
-    code: str
-
-    @property
-    def changed(self) -> list[str]:
-        """Everything that changed, a sentence each."""
-        return [text for text in (self.data, self.configuration, self.code) if text]
+    changed: list[str]
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,8 @@ class Rerun:
     differences : list of str
         Each column or number that differs, by how much and from when on; empty when all are equal.
     changed : list of str
-        Why that may be: data, configuration, code.
+        Why that may be: data, configuration, code. The strategy and `equity` are as recorded, so a setting
+        that has changed counts only if tables were made anew with it.
     saved : str or None
         Identifier of the new run.
     """
@@ -151,28 +146,26 @@ def repeat(store: Store, run: Run, settings: Settings) -> Repeated:
     there = [snapshot for snapshot in kept if (namespace, PRICES) in snapshot.tables]
     context = Context(there[0] if there else store.snapshot(), setup.settings, namespace)
     result = run_strategy(context, setup.strategy, headline["alpha"], setup.lower_is_better, setup.benchmark)
-    prices = context.table(PRICES).fingerprint
-    data = ""
+    now = sources(result, setup.benchmark)
+    before = headline.get("sources", now)
+    changed = data_apart(before, now)
+    if "sources" not in headline:
+        changed = [f"data: {run.code_version} did not record what the run was made from"]
     if not there:
-        same = "has the same prices" if prices == headline["data"] else "has other prices"
-        data = (
-            f"data: snapshot {run.snapshot} is no longer kept; the present one, {context.snapshot.id}, {same}"
-        )
-    elif prices != headline["data"]:
-        data = f"data: the prices of {run.snapshot} have the fingerprint {prices}, not {headline['data']}"
-    elif setup.benchmark and Path(setup.benchmark).is_file():
-        data = f"data: the benchmark is the file {setup.benchmark}, whose content is not recorded"
+        lost = f"snapshot {run.snapshot} is no longer kept"
+        same = "" if changed else ", which has the same of all that the run reads"
+        changed = [f"data: {lost}; read was the present one, {context.snapshot.id}{same}", *changed]
+    changed += [f"configuration: {line}" for line in settings_apart(run, setup, settings)]
+    changed += _code_changed(run, code_apart(before, now))
+    return Repeated(run, result, context, changed)
+
+
+def _code_changed(run: Run, where: list[str]) -> list[str]:
     now = code_version()
-    return Repeated(
-        run=run,
-        result=result,
-        context=context,
-        data=data,
-        configuration=f"configuration: new keys with their defaults: {', '.join(setup.added)}"
-        if setup.added
-        else "",
-        code="" if now == run.code_version else f"code: {run.code_version} then, {now} now",
-    )
+    if now == run.code_version and not where:
+        return []
+    reached = f"it changes {', '.join(where)}" if where else "nothing that the run uses"
+    return [f"code: {run.code_version} then, {now} now; {reached}"]
 
 
 def apart(before: pa.Table, now: pa.Table) -> list[str]:

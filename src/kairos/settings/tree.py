@@ -168,6 +168,7 @@ class Run(Section):
     workers: Positive
     threads: Positive
     memory_limit: Memory
+    log: Annotated[str, Field(min_length=1)]
 
 
 class Download(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import logging
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 TABLE = "runs"
 """Name of the ledger's table."""
+
+_LOG = logging.getLogger(__name__)
 
 _SCHEMA = pa.schema(
     {
@@ -105,6 +108,7 @@ def new_run(
 
 def record(tx: Transaction, run: Run) -> None:
     """Append a run to the ledger, as a part of what `tx` publishes."""
+    _LOG.info("recorded", extra={"facts": {"run": run.id}})
     tx.append(TABLE, pa.Table.from_pylist([asdict(run)], schema=_SCHEMA), key=("id",), meta={RESULT: True})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,8 @@ PATIENCE = 30.0
 
 WAIT = 600.0
 """Seconds that ``--wait`` waits for a shell that has the catalog open for writing."""
+
+_LOG = logging.getLogger(__name__)
 
 _DIGEST = re.compile(r"[0-9a-f]{32}\.parquet")
 
@@ -279,6 +282,10 @@ class Store:
             history.record(self.layout, manifest)
         if before.state != after.state:  # results alone make no state too many, however many runs there are
             history.prune(self.layout, self.keep_snapshots)
+        known = {(key, table.fingerprint) for key, table in before.tables.items()}
+        new = [table for key, table in after.tables.items() if (key, table.fingerprint) not in known]
+        facts = {"snapshot": after.id, "tables": len(new), "rows": sum(table.rows for table in new)}
+        _LOG.info("published", extra={"facts": facts})
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from kairos.equity.backtest.result import BacktestResult
+from kairos.equity.backtest.sources import sources
 from kairos.equity.backtest.trials import Deflation, daily_returns, deflate, trials_of
 from kairos.equity.context import Context
 from kairos.errors import InputError
@@ -97,6 +98,7 @@ def run_row(context: Context, result: BacktestResult, name: str, benchmark: str 
             "data": result.facts["prices"],
             "namespace": result.facts["namespace"],
             "table": f"backtest_results_{name}" if name else "",
+            "sources": sources(result, benchmark),
         },
     )
 
