@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kairos.cli import console
+from kairos.cli import audit_null, console
 
 if TYPE_CHECKING:
     from kairos.audit import Audit
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Look-ahead and luck: checks that you can run on your own data.", no_args_is_help=True)
 lookahead = typer.Typer(help="Make everything again from altered inputs and compare.", no_args_is_help=True)
 app.add_typer(lookahead, name="lookahead")
+app.command("null")(audit_null.null)
 
 ReportOption = Annotated[
     Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the audit here.")
