@@ -42,6 +42,17 @@ def test_daily_ic_is_spearman():
     np.testing.assert_allclose(daily_ic(value, returns)[:20], expected, rtol=1e-12)
 
 
+def test_premia_scale_what_is_planted():
+    none, usual, twice = (market(tickers=40, years=1, seed=1, premia=factor) for factor in (0.0, 1.0, 2.0))
+    assert not any(expected_ic(none, triples=5_000).values())
+    assert not np.nansum(np.abs(none.expected_premium()))
+    for name, coefficient in expected_ic(usual, triples=5_000).items():
+        assert expected_ic(twice, triples=5_000)[name] == pytest.approx(2.0 * coefficient, rel=0.05)
+    for m in (none, twice):  # what is drawn stays; the reversal is the price's own
+        np.testing.assert_array_equal(m.characteristics["value"], usual.characteristics["value"])
+        np.testing.assert_array_equal(m.listings.last, usual.listings.last)
+
+
 def test_intervals_cover_the_truth():
     """The 95 % interval of the mean daily IC covers the truth in 90 to 99 % of markets, zero included."""
     names = [item.name for item in CHARACTERISTICS]
