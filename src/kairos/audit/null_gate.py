@@ -181,13 +181,16 @@ class _Study:
     def compare(self, added: list[Array]) -> Comparison:
         """What the step `evaluate` finds of what is added to the baselines."""
         dates = np.unique(np.concatenate([sample.dates for sample in self.samples]))
-        panels = np.full((3, len(dates), ADRS), np.nan)
+        outcome, baseline, forecast = (np.full((len(dates), ADRS), np.nan) for _ in range(3))
         for column, (sample, more) in enumerate(zip(self.samples, added, strict=True)):
             rows = np.searchsorted(dates, sample.dates)
-            panels[:, rows, column] = sample.ordinary, sample.baseline, more
-        test, rules = np.isfinite(panels[2]).any(axis=1), self.adr.evaluation
+            outcome[rows, column], baseline[rows, column] = sample.ordinary, sample.baseline
+            forecast[rows, column] = more
+        test, rules = np.isfinite(forecast).any(axis=1), self.adr.evaluation
         return compare(
-            *panels[:, test],
+            outcome[test],
+            baseline[test],
+            forecast[test],
             dates[test].astype("datetime64[M]"),
             min_days=rules.min_days,
             block=rules.block,

@@ -141,7 +141,7 @@ def _judged(world: Stage, strategy: Strategy, alpha: Series) -> Series:
             "loosen its filters with --set, or choose another strategy"
         )
     daily = run.raw.ret if strategy.neutral else run.scaled.ret - run.bench.ret
-    return daily[run.first : run.last + 1]
+    return np.asarray(daily[run.first : run.last + 1])
 
 
 def _skilled(series: Series, sharpe: float) -> Series:
