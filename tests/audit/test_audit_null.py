@@ -138,7 +138,7 @@ def gate_audit(monkeypatch: pytest.MonkeyPatch) -> NullAudit:
     monkeypatch.setattr(null_gate, "ADRS", 12)
     monkeypatch.setattr(null_gate._Study, "fitted", lambda study: study.exact(0.0))
     monkeypatch.setattr(null_gate._Study, "of", _known(null_gate._Study.of))
-    return null_markets(["gate"], settings=SETTINGS, markets=14, effect=0.0, workers=1)
+    return null_markets(["gate"], settings=SETTINGS, markets=10, effect=0.0, workers=1)
 
 
 def _known(of: Any) -> Any:

@@ -44,10 +44,11 @@ def test_daily_ic_is_spearman():
 
 def test_premia_scale_what_is_planted():
     none, usual, twice = (market(tickers=40, years=1, seed=1, premia=factor) for factor in (0.0, 1.0, 2.0))
-    assert not any(expected_ic(none, triples=5_000).values())
+    assert list(expected_ic(none, triples=5_000).values()) == pytest.approx([0.0] * 5, abs=1e-12)
     assert not np.nansum(np.abs(none.expected_premium()))
-    for name, coefficient in expected_ic(usual, triples=5_000).items():
-        assert expected_ic(twice, triples=5_000)[name] == pytest.approx(2.0 * coefficient, rel=0.05)
+    doubled = expected_ic(twice, triples=5_000)
+    for name, coefficient in expected_ic(usual, triples=5_000).items():  # the reversal eats a part of it all
+        assert 1.5 * abs(coefficient) <= abs(doubled[name]) <= 2.0 * abs(coefficient)
     for m in (none, twice):  # what is drawn stays; the reversal is the price's own
         np.testing.assert_array_equal(m.characteristics["value"], usual.characteristics["value"])
         np.testing.assert_array_equal(m.listings.last, usual.listings.last)
