@@ -146,4 +146,4 @@ def _judged(world: Stage, strategy: Strategy, alpha: Series) -> Series:
 
 def _skilled(series: Series, sharpe: float) -> Series:
     """The same returns with a drift that adds to their Sharpe ratio."""
-    return series + sharpe / np.sqrt(SESSIONS_PER_YEAR) * series.std(ddof=1)
+    return np.asarray(series + sharpe / np.sqrt(SESSIONS_PER_YEAR) * series.std(ddof=1))

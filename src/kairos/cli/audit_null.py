@@ -14,7 +14,10 @@ from kairos.cli.options import ConfigOption, JsonOption, SetOption, settings_of
 def null(
     parts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[signals|gate|strategies]...", help="What is audited; without it all parts."),
+        typer.Argument(
+            metavar="[signals|gate|strategies]...",
+            help="Parts that are audited: signals, gate, strategies; without any all three.",
+        ),
     ] = None,
     markets: Annotated[
         int,
