@@ -1,10 +1,4 @@
-"""A simulated market in the engine's own panels: strategies run on it without files and tables.
-
-The market is the simulator's (`kairos.simulate.prices.market`), with its planted premia. What decisions look
-at is computed here from prices, with windows of 21 (volatility), 20 (volume) and 252 sessions (beta against
-the equal-weight market); the signal is the premium that the slow characteristics let one expect, known after
-the close.
-"""
+"""A simulated market in the engine's own panels (`kairos.audit.panels`), with its planted premia."""
 
 from __future__ import annotations
 
@@ -13,33 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.signals import Signals
+from kairos.audit.panels import HISTORY, Stage, stage
 from kairos.equity.backtest.simulate import Simulation, decision_days, simulate
-from kairos.equity.frame import Frame
-from kairos.panel import Rolling, carry
 from kairos.settings import load
-from kairos.simulate.listings import SECTORS
-from kairos.simulate.planted import PERSISTENT
-from kairos.simulate.prices import market as simulated_market
+from kairos.simulate import market
 
-HISTORY = 252
+__all__ = ["HISTORY", "Planted", "planted"]
 
 
 @dataclass(frozen=True)
-class Planted:
-    """A market, what decisions know, and the true return of the market factor."""
-
-    market: Market
-    signals: Signals
-    factor: np.ndarray[Any, np.dtype[np.float64]]
+class Planted(Stage):
+    """A stage on which strategies are named, with regimes, and whose columns can change places."""
 
     def run(self, strategy: str, *overrides: str) -> Simulation:
         """A strategy from the first decision with a year of history on."""
-        chosen = load(overrides=list(overrides)).equity.strategy(strategy)
-        last = len(self.market.frame.sessions) - 1
-        rows = decision_days(HISTORY + 5, last, chosen.backtest.rebalance_every)
-        return simulate(self.market, self.signals, chosen, rows, last)
+        return self.simulate(load(overrides=list(overrides)).equity.strategy(strategy))
 
     @property
     def labels(self) -> np.ndarray[Any, Any]:
@@ -88,47 +70,5 @@ class Planted:
 
 def planted(tickers: int, years: int, seed: int) -> Planted:
     """Simulate a market and what its decisions know."""
-    world = simulated_market(tickers, years, seed, "2015-01-02")
-    T, N = world.close.shape
-    priced = np.ascontiguousarray(np.isfinite(world.closeadj))
-    value = np.ascontiguousarray(world.closeadj)
-    carry(value)
-    last_price = np.where(priced, np.arange(T)[:, None], -1).max(axis=0)
-    settled = np.where(last_price < T - 1, np.minimum(last_price + 10, T), T)
-    frame = Frame(
-        world.dates.astype("datetime64[D]"),
-        np.array([f"N{i:04d}" for i in range(N)]),
-        np.ones(N, np.int64),
-        np.zeros(N, np.int64),
-        (),
-    )
-    days = np.concatenate([[0.0], np.diff(frame.sessions).astype(float)])
-    ret = np.full((T, N), np.nan, order="F")
-    ret[1:] = world.closeadj[1:] / world.closeadj[:-1] - 1.0
-    volatility = Rolling(21, 17).std(ret)
-    adv = Rolling(20, 16).mean(np.asfortranarray(world.close * world.volume))
-    average = np.nansum(ret, axis=1) / np.maximum(np.isfinite(ret).sum(axis=1), 1)
-    against = np.asfortranarray(np.repeat(average[:, None], N, axis=1))
-    beta = Rolling(HISTORY, 200).beta(ret, against)
-    alpha = sum(item.premium * world.characteristics[item.name] for item in PERSISTENT)
-    member = priced & np.isfinite(beta)
-    known = {"sizing": volatility, "adv": adv, "beta": beta}
-    signals = Signals(
-        alpha=np.where(priced, alpha, np.nan),
-        members=member,
-        adv=_filled(adv),
-        volatility=_filled(volatility),
-        marketcap=None,
-        allowed=np.ones(T, dtype=np.bool_),
-        today=known,
-        last={"beta": _filled(beta)},
-        sector=world.listings.sector.astype(np.int64),
-        sectors=list(SECTORS),
-    )
-    return Planted(Market(frame, value, priced, settled, days), signals, world.market_factor)
-
-
-def _filled(panel: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    known = np.ascontiguousarray(panel)
-    carry(known)
-    return known
+    found = stage(market(tickers, years, seed))
+    return Planted(found.market, found.signals, found.factor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import os
 from dataclasses import replace
 from functools import cache
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.signal import lfilter
 
+from kairos.audit.null_strategies import deflate_best
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.simulate import Signals, simulate
 from kairos.equity.backtest.trials import Deflation, Trial, daily_returns, deflate, trials_of
@@ -232,23 +232,9 @@ def run_table(run: Run) -> str:
 # --- calibration ---
 
 
-@cache
-def blank(i: int) -> Run:
-    return row(i)
-
-
-def with_ratio(i: int, sharpe: float, sessions: int) -> Run:
-    """The row of variant i; hashing its configuration once is enough."""
-    headline = json.loads(blank(i).headline) | {"judged_sharpe": sharpe, "sessions": sessions}
-    return replace(blank(i), headline=json.dumps(headline))
-
-
 def best_of(returns: np.ndarray[Any, Any]) -> Deflation:
     """Deflation of the best of the variants (T, n), all of them in the ledger."""
-    ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
-    rows = [with_ratio(i, float(s), len(returns)) for i, s in enumerate(ratios)]
-    best = int(np.argmax(ratios))
-    return deflate(rows[best], rows, returns[:, best], periods_per_year=252)
+    return deflate_best(list(returns.T))[1]
 
 
 def variants(

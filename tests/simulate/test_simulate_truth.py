@@ -42,6 +42,18 @@ def test_daily_ic_is_spearman():
     np.testing.assert_allclose(daily_ic(value, returns)[:20], expected, rtol=1e-12)
 
 
+def test_premia_scale_what_is_planted():
+    none, usual, twice = (market(tickers=40, years=1, seed=1, premia=factor) for factor in (0.0, 1.0, 2.0))
+    assert list(expected_ic(none, triples=5_000).values()) == pytest.approx([0.0] * 5, abs=1e-12)
+    assert not np.nansum(np.abs(none.expected_premium()))
+    doubled = expected_ic(twice, triples=5_000)
+    for name, coefficient in expected_ic(usual, triples=5_000).items():  # the reversal eats a part of it all
+        assert 1.5 * abs(coefficient) <= abs(doubled[name]) <= 2.0 * abs(coefficient)
+    for m in (none, twice):  # what is drawn stays; the reversal is the price's own
+        np.testing.assert_array_equal(m.characteristics["value"], usual.characteristics["value"])
+        np.testing.assert_array_equal(m.listings.last, usual.listings.last)
+
+
 def test_intervals_cover_the_truth():
     """The 95 % interval of the mean daily IC covers the truth in 90 to 99 % of markets, zero included."""
     names = [item.name for item in CHARACTERISTICS]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from kairos.cli import audit_equity, console
+from kairos.cli import audit_equity, audit_null, console
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +17,7 @@ app = typer.Typer(help="Look-ahead and luck: checks that you can run on your own
 lookahead = typer.Typer(help="Make everything again from altered inputs and compare.", no_args_is_help=True)
 app.add_typer(lookahead, name="lookahead")
 lookahead.command("equity")(audit_equity.lookahead_equity)
-
+app.command("null")(audit_null.null)
 
 def show(audit: Audit, report: Path | None, as_json: bool) -> None:
     """Print an audit, write its page, and leave with 1 where a column knows the future."""

@@ -35,6 +35,8 @@ class Market:
     ----------
     seed
         The seed it was drawn with.
+    premia
+        Factor on all planted premia.
     dates
         (T,) sessions.
     listings
@@ -56,6 +58,7 @@ class Market:
     """
 
     seed: int
+    premia: float
     dates: Dates
     listings: Listings
     open: Floats
@@ -84,12 +87,14 @@ class Market:
         total = np.zeros_like(self.close)
         for item in CHARACTERISTICS:
             if item.premium:
-                total += item.premium * np.nan_to_num(bounded[item.name])
+                total += self.premia * item.premium * np.nan_to_num(bounded[item.name])
         total[np.isnan(self.close)] = np.nan
         return total
 
 
-def market(tickers: int = 500, years: int = 5, seed: int = 0, start: str = "2015-01-02") -> Market:
+def market(
+    tickers: int = 500, years: int = 5, seed: int = 0, start: str = "2015-01-02", premia: float = 1.0
+) -> Market:
     """Simulate a market in memory.
 
     Parameters
@@ -102,6 +107,8 @@ def market(tickers: int = 500, years: int = 5, seed: int = 0, start: str = "2015
         Same seed and arguments, same market to the last bit.
     start
         First day, ISO text.
+    premia
+        Factor on all planted premia; 0 plants none, and everything else stays as it is.
 
     Raises
     ------
@@ -118,7 +125,7 @@ def market(tickers: int = 500, years: int = 5, seed: int = 0, start: str = "2015
     listings = draw_listings(tickers, len(dates), seed)
     z = characteristics(tickers, len(dates), seed)
     factor, sectors = market_factor(len(dates), seed), sector_factors(len(dates), seed)
-    level, z[REVERSAL.name] = total_return_level(listings, factor, sectors, z, seed)
+    level, z[REVERSAL.name] = total_return_level(listings, factor, sectors, z, seed, premia)
 
     yields, dividends = _dividends(listings, len(dates), seed)
     ex_dividend = np.cumprod(1.0 - yields, axis=1)
@@ -138,6 +145,7 @@ def market(tickers: int = 500, years: int = 5, seed: int = 0, start: str = "2015
 
     return Market(
         seed=seed,
+        premia=premia,
         dates=dates,
         listings=listings,
         open=panel(bars[0], DECIMALS),

@@ -116,7 +116,7 @@ def idiosyncratic_shocks(listings: Listings, sessions: int, seed: int) -> Floats
 
 
 def total_return_level(
-    listings: Listings, market: Floats, sectors: Floats, z: dict[str, Floats], seed: int
+    listings: Listings, market: Floats, sectors: Floats, z: dict[str, Floats], seed: int, premia: float
 ) -> tuple[Floats, Floats]:
     """Known total-return level and its past 21-session return, both (N, T).
 
@@ -128,7 +128,7 @@ def total_return_level(
     shock += sectors[listings.sector]
     for item in PERSISTENT:
         if item.premium:
-            shock[:, 1:] += item.premium * z[item.name][:, :-1]
+            shock[:, 1:] += premia * item.premium * z[item.name][:, :-1]
     _endings(shock, listings, seed)
     level = np.full_like(shock, np.nan)
     past = np.full_like(shock, np.nan)
@@ -138,7 +138,7 @@ def total_return_level(
         listings.first,
         listings.last,
         REVERSAL_WINDOW,
-        REVERSAL.premium,
+        premia * REVERSAL.premium,
         REVERSAL_BOUND,
         level,
         past,
