@@ -46,7 +46,7 @@ STEPS = {
 """The commands of the single steps, and what `--help` says of them."""
 
 
-def _desk(
+def desk_of(
     data: Path, config: Path | None, overrides: list[str] | None, force: bool, workers: int | None = None
 ) -> "Desk":
     """The data directory with its settings: those of --config, or of its own kairos.toml."""
@@ -80,7 +80,7 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
     ) -> None:
         from kairos.adr.run import STEPS as DECLARED
 
-        desk = _desk(data, config, overrides, force, workers)
+        desk = desk_of(data, config, overrides, force, workers)
         found = _done(next(step for step in DECLARED if step.name == name), desk)
         columns, rows = found.table()
         if as_json:
@@ -129,7 +129,7 @@ def report(
     from kairos.report import adr_page
     from kairos.report.adr_signal import adr_signal_page
 
-    desk = _desk(data, config, overrides, force=False)
+    desk = desk_of(data, config, overrides, force=False)
     console.say(str(adr_page(adr_sheet(desk)).write(out)))
     if has_signal(desk):
         beside = out.with_name(f"{out.stem}_signal{out.suffix}")
@@ -150,7 +150,7 @@ def run(
     """
     from kairos.adr.run import STEPS as DECLARED
 
-    desk = _desk(data, config, overrides, force, workers)
+    desk = desk_of(data, config, overrides, force, workers)
     for number, step in enumerate(DECLARED, 1):
         console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
         for remark in _done(step, desk).remarks():
@@ -175,7 +175,7 @@ def live(
     from kairos.adr.live import minute, new_york_time, records, table
     from kairos.adr.replay import live as feed
 
-    desk = _desk(data, config, overrides, force=False)
+    desk = desk_of(data, config, overrides, force=False)
     moment = minute(None if at is None else new_york_time(at))
     found = feed(desk, moment)
     signals = found.signal(moment)
@@ -202,5 +202,5 @@ def pipeline(
     """
     from kairos.adr.pipeline import write_pipeline
 
-    for path in write_pipeline(_desk(data, config, overrides, force)):
+    for path in write_pipeline(desk_of(data, config, overrides, force)):
         console.say(str(path))
