@@ -168,20 +168,21 @@ def _tasks(
     days = _drawn(moments_of(whole, targets, _quoted_days(whole)), cuts, rng)
     for number, day in enumerate(days):
         first, last = signal_minutes(whole, day) or (day, day)
-        moment = first + rng.integers((last - first) // np.timedelta64(1, "m") + 1) * np.timedelta64(1, "m")
+        minutes = int((last - first) / np.timedelta64(1, "m")) + 1
+        moment = first + np.timedelta64(int(rng.integers(minutes)), "m")
         kinds = [Trial.CUT, Trial.FUTURE] if number in (0, len(days) - 1) else [Trial.CUT]
         for kind in kinds:
-            change = Change(kind, moment.astype("datetime64[ns]"), day, seed)
+            change = Change(kind, moment, day, seed)
             found.append((f"{kind} {day}", desk, horizon_of(whole, change, targets)))
     remarks = []
     start = _start(whole, targets, rng)
     if start is None:
         remarks.append("The data are too short to start later: warm-up is not audited.")
     else:
-        change = Change(Trial.START, start.astype("datetime64[ns]"), start, seed)
+        change = Change(Trial.START, start, start, seed)
         found.append((f"start {start}", _started(desk, start), horizon_of(whole, change, targets)))
     after = targets["date"].to_numpy().astype("datetime64[D]").max() + np.timedelta64(3660, "D")
-    change = Change(Trial.SPLIT, after.astype("datetime64[ns]"), after, seed)
+    change = Change(Trial.SPLIT, after, after, seed)
     found.append(("split", desk, horizon_of(whole, change, targets)))
     return [
         _Task(name, of, whole, horizon, steps, whole.root.with_name(f"trial-{number}"))
@@ -199,14 +200,16 @@ def _drawn(days: Dates, cuts: int, rng: np.random.Generator) -> Dates:
     """Days of the cuts, in order: the last of a month, and others at random."""
     if not len(days):
         raise InputError(
-            "the data are too short for a cut: there must be a finished test month before it, with the months "
-            "of training and validation before that (adr.windows)"
+            "the data are too short for a cut: before it there must be a finished test month, and before "
+            "that the months of training and validation (adr.windows)"
         )
     months = days.astype("datetime64[M]")
     ends = np.flatnonzero(months[1:] != months[:-1])
     chosen = [int(rng.choice(ends))] if len(ends) else []
     others = rng.permutation(np.setdiff1d(np.arange(len(days)), chosen))
-    return days[np.sort([*chosen, *others[: max(cuts - len(chosen), 0)]])]
+    rows = np.sort([*chosen, *others[: max(cuts - len(chosen), 0)]])
+    found: Dates = days[rows]
+    return found
 
 
 def _start(desk: Desk, targets: pd.DataFrame, rng: np.random.Generator) -> np.datetime64 | None:

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from kairos.audit.adr_horizon import Horizon
-    from kairos.audit.adr_outputs import Catalog, Column
+    from kairos.audit.adr_outputs import Catalog
     from kairos.audit.findings import Trial
 
 Values = np.ndarray[Any, np.dtype[Any]]
 
 ROUNDING = 1e-8
-"""Share of a value, or of the usual size of its column, by which two values may differ: sums of the same numbers
-in another order, and a refit from them."""
+"""Share of a value, or of the usual size of its column, by which two values may differ: sums of the same
+numbers in another order, and a refit from them."""
 
 
 @dataclass
@@ -116,21 +116,24 @@ def _laid_out(
     panel: Panel | None, name: str, moments: Values, names: Sequence[str], *, texts: bool
 ) -> Values:
     """Values at moments and names, (T, N)."""
-    out = np.full((len(moments), len(names)), None if texts else np.nan, dtype=object if texts else float)
+    missing: Any = None if texts else np.nan
+    out: Values = np.full((len(moments), len(names)), missing, dtype=object if texts else np.float64)
     if panel is None or name not in panel.columns:
         return out
     column = panel.columns[name]
     here, rows = np.isin(moments, panel.moments), np.searchsorted(panel.moments, moments)
     place = {each: position for position, each in enumerate(column.names)}
+    known = np.array([each in place for each in names], dtype=np.bool_)
     if not texts:
-        out[np.ix_(here, [each not in place for each in names])] = column.absent
-    mine = [position for position, each in enumerate(names) if each in place]
-    out[np.ix_(here, mine)] = column.values[np.ix_(rows[here], [place[names[each]] for each in mine])]
+        out[np.ix_(here, ~known)] = column.absent
+    source = np.array([place[each] for each in names if each in place], dtype=np.intp)
+    out[np.ix_(here, known)] = column.values[np.ix_(rows[here], source)]
     return out
 
 
 def _present(values: Values) -> Values:
-    return np.not_equal(values, None) if values.dtype == object else ~np.isnan(values)
+    there: Values = values != None if values.dtype == object else ~np.isnan(values)  # noqa: E711
+    return there
 
 
 def _near(a: Values, b: Values) -> Values:
@@ -139,7 +142,8 @@ def _near(a: Values, b: Values) -> Values:
     usual = float(np.mean(np.abs(a[both]))) if both.any() else 0.0
     with np.errstate(invalid="ignore"):
         size = np.maximum(np.maximum(np.abs(a), np.abs(b)), usual)
-        return both & (np.abs(a - b) <= ROUNDING * size)
+        near: Values = both & (np.abs(a - b) <= ROUNDING * size)
+    return near
 
 
 def _first(
@@ -147,7 +151,7 @@ def _first(
 ) -> Offence:
     """The earliest value that differs, and of that moment the first name."""
     row = int(np.flatnonzero(beyond.any(axis=1))[0])
-    place = min(np.flatnonzero(beyond[row]), key=lambda position: names[position])
+    place = min(np.flatnonzero(beyond[row]).tolist(), key=lambda position: names[position])
     whole, other = (_shown(side[row, place]) for side in (a, b))
     return Offence(_date(moments[row]), names[place], trial, whole, other)
 

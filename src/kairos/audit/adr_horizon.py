@@ -10,7 +10,7 @@ import numpy as np
 
 from kairos.adr.align import read_us_closes
 from kairos.adr.clock import Clock
-from kairos.adr.desk import BETAS, INDEX_CLOSES, ORDINARY_CLOSES, TARGETS
+from kairos.adr.desk import BETAS, INDEX_CLOSES, ORDINARY_CLOSES
 from kairos.adr.files import read_prices
 from kairos.adr.instruments import read_instruments
 from kairos.adr.minutes import new_york_clock
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kairos.market.exchange import Dates
 
 MARGIN = 1.1
-"""Rows that a window of rows may need more than it has: half-days abroad and days without an index count not."""
+"""Rows that a window of rows may need more than it has: half-days abroad are no rows."""
 
 HOLIDAYS = np.timedelta64(14, "D")
 """Calendar days by which the first return after a start may be late."""
@@ -165,10 +165,8 @@ def _full(desk: Desk, exchange: str, start: np.datetime64) -> dict[Needs, np.dat
     found[Needs.BETA] = start + HOLIDAYS + np.timedelta64(window, "D")
     us = read_us_closes(desk, exchange)
     days = us.dates[np.isfinite(us.values).any(axis=1)]
-    days = np.intersect1d(
-        np.intersect1d(days, _dates(desk, INDEX_CLOSES)), sessions(days[0], days[-1], exchange)
-    )
-    days = days[days >= start]
+    days = np.intersect1d(days[days >= start], _dates(desk, INDEX_CLOSES))
+    days = days[np.isin(days, sessions(us.dates[0], us.dates[-1], exchange))]
     rows = int(MARGIN * (settings.grid.window + settings.us_betas.window + 2))
     if rows >= len(days):
         return found

@@ -1,8 +1,8 @@
 """The inputs of the ADR desk, written anew as a trial changes them; the user's folder is only read.
 
-Daily rows are dated, and those of the moment's day are known at the moment, which lies after every close. Rows
-of minutes are known when their bar is, or when they arrived. Files without dates, and files that a trial leaves
-as they are, are linked.
+Daily rows are dated, and those of the moment's day are known at the moment, which lies after every close.
+Rows of minutes are known when their bar is, or when they arrived. Files without dates, and files that a trial
+leaves as they are, are linked.
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ DAILY_STEP, MINUTE_STEP = 0.02, 0.0005
 SHARE_SPLIT = 1 / 3
 """Share of the tickers that a later split restates."""
 
+NEVER_RESTATED = (INDEX_CLOSES, ORDINARY_UNADJUSTED, ORDINARY_OPENS, BETAS)
+"""Daily files in which a split changes nothing before it."""
+
 OHLC = ("open", "high", "low", "close")
 
 
@@ -64,11 +67,11 @@ class Change:
     Attributes
     ----------
     kind : Trial
-    moment : datetime64[ns]
+    moment : datetime64
         In UTC. ``cut`` and ``future``: the last moment that is left alone; ``start``: the first one.
     day : datetime64[D]
-        Its day in New York: the last daily row that is left alone, or the first one. ``split``: a day after all
-        data.
+        Its day in New York: the last daily row that is left alone, or the first one. ``split``: a day after
+        all data.
     seed : int
         Of the random numbers.
     """
@@ -149,12 +152,7 @@ def _write_daily(desk: Desk, name: str, path: Path, change: Change) -> None:
     elif change.kind is Trial.FUTURE:
         steps = change.numbers(name).normal(0.0, DAILY_STEP, values.shape)
         values = values * np.exp(np.cumsum(steps * (dates > change.day)[:, None], axis=0))
-    elif name not in (
-        INDEX_CLOSES,
-        ORDINARY_UNADJUSTED,
-        ORDINARY_OPENS,
-        BETAS,
-    ):  # adjusted prices are restated
+    elif name not in NEVER_RESTATED:
         values = values * np.where(change.numbers(name).random(values.shape[1]) < SHARE_SPLIT, 0.5, 1.0)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_prices(path, dates, prices.names, values)
@@ -174,7 +172,7 @@ def _read_daily(desk: Desk, name: str) -> Prices:
 
 
 def _write_factors(desk: Desk, path: Path, change: Change) -> None:
-    """Adjustment factors: those after the day are not known yet, or others, with splits that restate the past."""
+    """Factors after the day are not known yet, or are others: splits that restate the past."""
     records = read_records(desk.path(US_FACTORS), FACTOR_COLUMNS, what="adjustment factors")
     rows = [[record[column] for column in FACTOR_COLUMNS] for record in records]
     later = [record.day("adjustment_date") > change.day for record in records]
@@ -336,7 +334,8 @@ def _delay(label: str) -> np.timedelta64:
 
 def _later(known: np.ndarray, change: Change, *, zoned: bool) -> np.ndarray:
     """Rows after the moment; of ``start`` those from it on. `zoned`: in UTC, else on New York's clock."""
-    moment = change.moment if zoned else new_york_clock(np.array([change.moment]))[0]
+    instant = np.array([change.moment], dtype="datetime64[ns]")
+    moment = (instant if zoned else new_york_clock(instant))[0]
     later: np.ndarray = known >= moment if change.kind is Trial.START else known > moment
     return later
 

@@ -21,10 +21,10 @@ from kairos.adr.baseline import is_given
 from kairos.adr.convert import converted_here
 from kairos.adr.desk import ADR_MIDS, BASELINE, BETAS, FEATURES, TARGETS, US_BETAS
 from kairos.adr.evaluate import BY_ADR, GATE, MONTHLY, NULLS, SELECTIONS
-from kairos.adr.evaluate_signal import EXCLUDED, HALF_HOURS, ICS, OBSERVATIONS, evaluation_folder
 from kairos.adr.evaluate_signal import BY_ADR as SIGNAL_BY_ADR
+from kairos.adr.evaluate_signal import EXCLUDED, HALF_HOURS, ICS, OBSERVATIONS, evaluation_folder
 from kairos.adr.files import read_betas, read_prices
-from kairos.adr.gate import MODES, Mode, read_gates
+from kairos.adr.gate import MODES, read_gates
 from kairos.adr.instruments import read_instruments
 from kairos.adr.minutefile import files_of, read_minutes
 from kairos.adr.minutes import MINUTE, NEW_YORK
@@ -286,13 +286,8 @@ def _models(adr: str, exchange: str, files: Sequence[Path], rule: Rule) -> Panel
     models = [read_model(path) for path in files]
     months = np.array([model.month for model in models], dtype="datetime64[M]")
     columns = {
-        name: Column([adr], np.array([[getattr(model, name)] for model in models], dtype=kind), rule)
-        for name, kind in (
-            ("alpha", float),
-            ("n_features", float),
-            ("n_train", float),
-            ("n_validation", float),
-        )
+        name: Column([adr], np.array([[getattr(model, name)] for model in models], dtype=np.float64), rule)
+        for name in ("alpha", "n_features", "n_train", "n_validation")
     }
     columns |= {
         name: Column([adr], np.array([[str(getattr(model, name))] for model in models], dtype=object), rule)
@@ -367,7 +362,7 @@ def _minutes(desk: Desk, adr: str, name: str, rule: Callable[[str], Rule]) -> Pa
 
 
 def _signals(desk: Desk) -> Entries:
-    model = (Known.MINUTE, _of_model(desk)[1])
+    model, over = (Known.MINUTE, _of_model(desk)[1]), (Known.DAY_OVER, Needs.EVER)
     for adr, name in files_of(desk, terms_folder(desk)).items():
         yield (_table(terms_folder(desk)), adr), partial(_minutes, desk, adr, name, lambda _: model)
     for mode in MODES:
@@ -375,8 +370,7 @@ def _signals(desk: Desk) -> Entries:
         for adr, name in files_of(desk, signal_folder(desk, mode)).items():
             yield (table, adr), partial(_minutes, desk, adr, name, _of_signal)
         days = pd.read_csv(desk.path(days_file(desk, mode)), keep_default_na=False, na_values=[""])
-        over = (Known.DAY_OVER, Needs.EVER)
-        yield from _by_ticker(_stem(days_file(desk, mode)), desk, days, "date", lambda _, rule=over: rule)
+        yield from _by_ticker(_stem(days_file(desk, mode)), desk, days, "date", lambda _: over)
     if desk.settings.adr.signal.calibration != "none":
         yield (_stem(calibration_file(desk)), ""), partial(_calibration, desk)
 
@@ -438,10 +432,13 @@ def _by_ticker(
 
 def _values(column: pd.Series[Any]) -> np.ndarray[Any, np.dtype[Any]]:
     """Numbers, or texts with None where one is missing; (T, 1)."""
+    values = column.to_numpy()
     if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype=np.float64)[:, None]
-    texts = np.array([None if pd.isna(value) else str(value) for value in column], dtype=object)
-    return texts[:, None]
+        values = values.astype(np.float64)
+    else:
+        values = np.array([None if pd.isna(value) else str(value) for value in column], dtype=object)
+    found: np.ndarray[Any, np.dtype[Any]] = values[:, None]
+    return found
 
 
 _TABLES: Mapping[str, Callable[[Desk], Entries]] = {
