@@ -12,7 +12,7 @@ SETTINGS = (
     *("run.workers=1", "adr.start=2024-01-02", "adr.end=2024-09-30"),
     *("adr.windows.train_months=3", "adr.windows.min_train=30", "adr.betas.window_days=50"),
     *("adr.betas.min_pairs=15", "adr.us_betas.window=15", "adr.us_betas.min_pairs=8", "adr.grid.window=10"),
-    *("adr.model.alphas.logspace=[-4, 1, 12]", "adr.evaluation.draws=50", "adr.gate.min_months=1"),
+    *("adr.model.alphas.logspace=[-4, 1, 12]", "adr.evaluation.draws=100", "adr.gate.min_months=1"),
     *("adr.signal.calibration=past", "adr.signal.min_calibration=5"),
 )
 

@@ -32,17 +32,16 @@ class _Tally:
     compared: int = 0
     rounding: int = 0
     beyond: int = 0
-    worst: float = 0.0
+    worst: float = np.nan
     first: Offence | None = None
 
     def add(self, other: _Tally) -> None:
         self.compared += other.compared
         self.rounding += other.rounding
         self.beyond += other.beyond
-        if not np.isnan(other.worst):
-            self.worst = other.worst if np.isnan(self.worst) else max(self.worst, other.worst)
-        elif not self.worst:
-            self.worst = np.nan
+        if other.beyond:  # NaN, no number, gives way to any
+            worst = [each for each in (self.worst, other.worst) if not np.isnan(each)]
+            self.worst = max(worst, default=np.nan)
         if other.first and (self.first is None or _order(other.first) < _order(self.first)):
             self.first = other.first
 
@@ -77,7 +76,8 @@ def differences(
             tally.add(_compare(one, two, name, horizon, trial))
     return [
         Difference(
-            table, column, kind, trial, tally.compared, tally.rounding, tally.beyond, tally.worst, tally.first
+            *(table, column, kind, trial, tally.compared, tally.rounding, tally.beyond),
+            *(tally.worst if tally.beyond else 0.0, tally.first),
         )
         for (table, column), tally in tallies.items()
     ]

@@ -7,7 +7,7 @@ may be known, is declared here, once for each column; the audit holds the desk t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -368,11 +368,19 @@ def _signals(desk: Desk) -> Entries:
     for mode in MODES:
         table = _table(signal_folder(desk, mode))
         for adr, name in files_of(desk, signal_folder(desk, mode)).items():
-            yield (table, adr), partial(_minutes, desk, adr, name, _of_signal)
+            yield (table, adr), partial(_signal, desk, adr, name)
         days = pd.read_csv(desk.path(days_file(desk, mode)), keep_default_na=False, na_values=[""])
         yield from _by_ticker(_stem(days_file(desk, mode)), desk, days, "date", lambda _: over)
     if desk.settings.adr.signal.calibration != "none":
         yield (_stem(calibration_file(desk)), ""), partial(_calibration, desk)
+
+
+def _signal(desk: Desk, adr: str, name: str) -> Panel:
+    """A signal; a copy of a baseline that the user brought may lack the model's term, which is 0 there."""
+    panel = _minutes(desk, adr, name, _of_signal)
+    none = np.where(np.isnan(panel.columns["signal"].values), np.nan, 0.0)
+    term = Column([adr], none, _of_signal("model_return"))
+    return replace(panel, columns={"model_return": term, **panel.columns})
 
 
 def _of_signal(name: str) -> Rule:
