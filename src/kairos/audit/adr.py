@@ -25,7 +25,7 @@ from kairos.adr.run import STEPS
 from kairos.adr.sources import quoted, quoted_span
 from kairos.adr.train import output
 from kairos.audit.adr_compare import differences
-from kairos.audit.adr_horizon import Horizon, horizon_of, moments_of, signal_minutes
+from kairos.audit.adr_horizon import Horizon, horizon_of, moments_of
 from kairos.audit.adr_inputs import Change, users_files, write_inputs
 from kairos.audit.adr_outputs import catalog, in_sample
 from kairos.audit.findings import Audit, Difference, Trial
@@ -165,9 +165,10 @@ def _tasks(
         targets = pd.DataFrame({"date": dates.astype("datetime64[ns]")})
     rng = np.random.default_rng([seed, 1])
     found: list[tuple[str, Desk, Horizon]] = []
-    days = _drawn(moments_of(whole, targets, _quoted_days(whole)), cuts, rng)
+    spans = moments_of(whole, targets, _quoted_days(whole))
+    days = _drawn(np.array(list(spans), dtype="datetime64[D]"), cuts, rng)
     for number, day in enumerate(days):
-        first, last = signal_minutes(whole, day) or (day, day)
+        first, last = spans[day]
         minutes = int((last - first) / np.timedelta64(1, "m")) + 1
         moment = first + np.timedelta64(int(rng.integers(minutes)), "m")
         kinds = [Trial.CUT, Trial.FUTURE] if number in (0, len(days) - 1) else [Trial.CUT]

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 MARGIN = 1.1
 """Rows that a window of rows may need more than it has: half-days abroad are no rows."""
 
+Span = tuple[np.datetime64, np.datetime64]
+
 HOLIDAYS = np.timedelta64(14, "D")
 """Calendar days by which the first return after a start may be late."""
 
@@ -112,8 +114,8 @@ def horizon_of(desk: Desk, change: Change, targets: pd.DataFrame) -> Horizon:
     return Horizon(change, last, done, {})
 
 
-def moments_of(desk: Desk, targets: pd.DataFrame, quoted: Dates | None) -> Dates:
-    """Days on which a cut can be made: with a finished test month before, and a minute of every exchange.
+def moments_of(desk: Desk, targets: pd.DataFrame, quoted: Dates | None) -> dict[np.datetime64, Span]:
+    """Days on which a cut can be made, a test month being over, with the first and the last minute of each.
 
     Parameters
     ----------
@@ -133,17 +135,22 @@ def moments_of(desk: Desk, targets: pd.DataFrame, quoted: Dates | None) -> Dates
     days = days[days.astype("datetime64[M]") >= tested][:-1]
     if quoted is not None and len(both := np.intersect1d(days, quoted)):
         days = both
-    return np.array([day for day in days if signal_minutes(desk, day) is not None], dtype="datetime64[D]")
+    return _minutes(desk, days)
 
 
-def signal_minutes(desk: Desk, day: np.datetime64) -> tuple[np.datetime64, np.datetime64] | None:
-    """First minute of a day at which every exchange has closed, and the last but one of New York; UTC."""
-    clocks = [Clock.of(one, day, day) for one in read_instruments(desk).exchanges.values()]
-    times = [clock.times for clock in clocks if len(clock.times)]
-    if not times:
-        return None
-    first, last = max(each[0] for each in times), times[0][-1] - np.timedelta64(1, "m")
-    return (first, last) if first <= last else None
+def _minutes(desk: Desk, days: Dates) -> dict[np.datetime64, Span]:
+    """First minute of each day at which every exchange has closed, and the last but one of New York; UTC."""
+    found: dict[np.datetime64, Span] = {}
+    if not len(days):
+        return found
+    for one in read_instruments(desk).exchanges.values():
+        clock = Clock.of(one, days[0], days[-1])
+        for day, start, close in zip(
+            clock.days, clock.times[clock.first_rows[:-1]], clock.close, strict=True
+        ):
+            first = max(start, found[day][0]) if day in found else start
+            found[day] = first, close - np.timedelta64(1, "m")
+    return {day: found[day] for day in days if day in found and found[day][0] <= found[day][1]}
 
 
 def _done(exchange: str, seen: np.datetime64, end: object) -> np.datetime64:
