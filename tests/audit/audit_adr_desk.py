@@ -18,9 +18,9 @@ SETTINGS = (
 
 
 def write(root: Path) -> Path:
-    """Two ADRs and twenty US stocks; the desk makes all that can be made."""
+    """Two ADRs and twenty US stocks; two months have minutes, and the rest of the US prices is given."""
     minutes = ("2024-07", "2024-08")
-    return simulate_desk(root, adrs=2, us_stocks=20, months=9, seed=3, minutes=minutes, derived=())
+    return simulate_desk(root, adrs=2, us_stocks=20, months=9, seed=3, minutes=minutes, derived=["us_closes"])
 
 
 def open_desk(root: Path, *overrides: str) -> Desk:

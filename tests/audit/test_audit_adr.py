@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +14,6 @@ import pandas as pd
 import pytest
 from audit_adr_desk import SETTINGS, open_desk
 
-import kairos.adr.betas
-import kairos.adr.features
-import kairos.adr.minuteinputs
 from kairos.adr.minutes import MINUTE
 from kairos.adr.stream import sample
 from kairos.audit import Audit, Trial, Verdict, lookahead_adr
@@ -27,6 +26,11 @@ def content(root: Path) -> dict[str, str]:
     """Fingerprint of every file below a folder."""
     files = (path for path in sorted(root.rglob("*")) if path.is_file())
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+BETAS, FEATURES, MINUTES = (
+    importlib.import_module(f"kairos.adr.{name}") for name in ("betas", "features", "minuteinputs")
+)
 
 
 def leaking(audit: Audit) -> set[str]:
@@ -60,7 +64,7 @@ def test_clean_desk_has_no_leak_and_everything_is_compared(clean) -> None:
         compared[line.table] = compared.get(line.table, 0) + line.compared
     signal = "index_russell_lasso_signal"
     dated = {
-        *("futures_in_usd", "adr_mids", "us_closes", "ordinary_betas", "us_betas", "features", "targets"),
+        *("futures_in_usd", "adr_mids", "ordinary_betas", "us_betas", "features", "targets"),
         *("models", "training_metadata", "predictions", "baseline_comparison", "selection_predictions"),
         *("gate_expanding", "futures_only_signal", signal, f"{signal}_expanding", f"{signal}_terms"),
         *(f"{signal}_days", f"{signal}_expanding_days", f"{signal}_calibration"),
@@ -72,7 +76,7 @@ def test_clean_desk_has_no_leak_and_everything_is_compared(clean) -> None:
 
 
 def test_every_kind_of_trial_compares_models_and_minutes(clean) -> None:
-    for table in ("models", "futures_only_signal", "us_closes"):
+    for table in ("models", "futures_only_signal"):
         kinds = {each.kind for each in clean.differences if each.table == table and each.compared}
         assert kinds == {Trial.CUT, Trial.FUTURE, Trial.START, Trial.SPLIT}
 
@@ -93,28 +97,54 @@ def test_users_model_that_peeks_is_caught(adr_root) -> None:
     assert found.first.name.startswith("BAB ")
 
 
-def test_beta_that_knows_its_own_day_is_caught(adr_root, monkeypatch) -> None:
-    honest = kairos.adr.betas.trailing_slope
+def test_beta_that_knows_its_own_day_ends_the_command_with_1(adr_root, monkeypatch, capsys, tmp_path) -> None:
+    honest = BETAS.trailing_slope
 
     def late(y, x, dates, at, window, min_pairs):
         return honest(y, x, dates, at + 1, window, min_pairs)
 
-    monkeypatch.setattr(kairos.adr.betas, "trailing_slope", late)
-    audit = lookahead_adr(open_desk(adr_root), cuts=1, until="betas")
-    assert leaking(audit) == {"ordinary_betas.beta"}
-    first = leak(audit, "ordinary_betas.beta").first
-    assert first.date == str(np.busday_offset(day_of(audit, "cut"), 1))
-    assert first.name == "BAB"
+    monkeypatch.setattr(BETAS, "trailing_slope", late)
+    page = tmp_path / "audit.html"
+    found, code = command(adr_root, capsys, "--report", str(page))
+    assert code == 1
+    assert found["leaks"] == 1
+    first, *others = found["columns"]
+    assert (first["table"], first["column"], first["verdict"]) == ("ordinary_betas", "beta", "LEAK")
+    cut = found["trials"][0].split()[-1]
+    assert (first["first"]["date"], first["first"]["name"]) == (str(np.busday_offset(cut, 1)), "BAB")
+    assert {other["verdict"] for other in others} == {"clean"}
+    assert "ordinary_betas.beta" in page.read_text(encoding="utf-8")
+
+
+def test_us_closes_from_bars_are_audited_and_the_command_ends_with_0(adr_root, capsys, tmp_path) -> None:
+    root = shutil.copytree(adr_root, tmp_path / "desk")
+    for path in root.glob("data/processed/russell1000/close_at*/*.csv"):
+        path.unlink()
+    found, code = command(root, capsys, until="align")
+    assert not code
+    assert found["leaks"] == 0
+    (closes,) = (each for each in found["columns"] if each["table"] == "us_closes")
+    assert closes["compared"] > 0
+    assert set(closes["trials"]) == {"cut", "future", "start", "split"}
+
+
+def command(root: Path, capsys, *more: str, until: str = "betas") -> tuple[dict, int | str | None]:
+    """Audit the first steps by the command line; gives its JSON and its exit code."""
+    sets = [argument for one in SETTINGS for argument in ("--set", one)]
+    start = ["audit", "lookahead", "adr", "--data", str(root), "--cuts", "1", "--until", until, "--json"]
+    with pytest.raises(SystemExit) as left:
+        main([*start, *more, *sets])
+    return json.loads(capsys.readouterr().out), left.value.code
 
 
 def test_feature_less_its_mean_of_all_days_is_caught(adr_root, monkeypatch) -> None:
-    honest = kairos.adr.features._features
+    honest = FEATURES._features
 
     def centred(*given):
         seen = honest(*given)
         return seen - seen.mean()
 
-    monkeypatch.setattr(kairos.adr.features, "_features", centred)
+    monkeypatch.setattr(FEATURES, "_features", centred)
     audit = lookahead_adr(open_desk(adr_root), cuts=1, until="features")
     assert leaking(audit) == {"features.us_residual"}
     found = leak(audit, "features.us_residual")
@@ -128,7 +158,7 @@ def test_signal_that_uses_the_minute_after_is_caught(adr_root, monkeypatch) -> N
     def ahead(stream, clock, max_age):
         return sample(stream, replace(clock, times=clock.times + MINUTE), max_age)
 
-    monkeypatch.setattr(kairos.adr.minuteinputs, "sample", ahead)
+    monkeypatch.setattr(MINUTES, "sample", ahead)
     audit = lookahead_adr(open_desk(adr_root), cuts=1, until="baseline")
     assert {line.table for line in audit.leaks} == {"futures_only_signal"}
     assert "futures_only_signal.index_return" in leaking(audit)
@@ -170,27 +200,6 @@ def test_another_future_leaves_the_past_alone(adr_root, tmp_path) -> None:
         there = old.loc[later, names].notna().to_numpy()
         changed.append((new.loc[later, names] != old.loc[later, names]).to_numpy()[there])
     assert np.concatenate(changed).mean() > 0.99
-
-
-def test_command_ends_with_1_on_a_leak_and_with_0_without(adr_root, monkeypatch, capsys, tmp_path) -> None:
-    sets = [argument for one in SETTINGS for argument in ("--set", one)]
-    page = tmp_path / "audit.html"
-    command = ["audit", "lookahead", "adr", "--data", str(adr_root), "--cuts", "1", "--until", "betas", *sets]
-    with pytest.raises(SystemExit) as left:
-        main([*command, "--json", "--report", str(page)])
-    assert not left.value.code
-    found = json.loads(capsys.readouterr().out)
-    assert found["leaks"] == 0
-    assert found["compared"] > 0
-    assert "ordinary_betas.beta" in page.read_text(encoding="utf-8")
-    honest = kairos.adr.betas.trailing_slope
-    monkeypatch.setattr(
-        kairos.adr.betas, "trailing_slope", lambda y, x, d, at, *rest: honest(y, x, d, at + 1, *rest)
-    )
-    with pytest.raises(SystemExit) as left:
-        main(command)
-    assert left.value.code == 1
-    assert "ordinary_betas.beta" in capsys.readouterr().out
 
 
 def test_what_cannot_be_audited_is_refused(adr_root) -> None:
