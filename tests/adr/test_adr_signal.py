@@ -142,6 +142,9 @@ def test_baseline_and_model_term_give_the_signal(minutes):
             file(minutes, terms_folder(minutes), adr),
         )
         assert found.index.equals(base.index)
+        assert set(found.columns) == set(base.columns), "the gate decides about a column"
+        for leg in ("signal_local_future", "signal_usd_future"):
+            np.testing.assert_array_equal(found[leg], base[leg])
         np.testing.assert_allclose(found["signal"], base["signal"] + found["model_return"], atol=1e-12)
         np.testing.assert_allclose(found["signal"], found["inferred"] - found["adr_return"], atol=1e-12)
         used = found["model_return"] != 0

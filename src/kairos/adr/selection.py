@@ -78,6 +78,9 @@ Function = TypeVar("Function", bound=Rule)
 OPINION = 6
 """Windows that the prior opinion on a slope is worth."""
 
+REMEMBERING = ("past_oos", "seven_slope", "shrunk_slope")
+"""Rules that look at all windows before, too."""
+
 _RULES: dict[str, Rule] = {}
 
 

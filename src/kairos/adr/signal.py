@@ -385,8 +385,11 @@ def _day(
 
 
 def _write(path: Path, *, base: MinuteFile, found: Composed, notes: Mapping[str, Any], gate: str) -> None:
-    """Write baseline and model together."""
-    columns = {name: values for name, values in base.columns.items() if not name.startswith("signal")}
+    """Write baseline and model together.
+
+    All other columns of the baseline stay: the gate, which may open later, does not decide about them.
+    """
+    columns = {name: values for name, values in base.columns.items() if name != "signal"}
     columns |= {"model_return": found.model_return, "coverage": found.coverage}
     if "inferred" in columns:
         columns["inferred"] = columns["inferred"] + found.model_return

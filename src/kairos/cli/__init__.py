@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kairos import __version__
-from kairos.cli import adr, audit, config, console, demo, doctor, live, log, rerun, simulate
+from kairos.cli import adr, audit, audit_adr, config, console, demo, doctor, live, log, rerun, simulate
 from kairos.cli.stopping import WORDS, Stopped, stoppable
 from kairos.errors import KairosError
 
@@ -26,6 +26,7 @@ app.add_typer(simulate.app, name="simulate")
 app.command("demo")(demo.demo)
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
+audit.lookahead.command("adr")(audit_adr.lookahead_adr)
 app.command("doctor")(doctor.doctor)
 app.command("rerun")(rerun.rerun)
 

@@ -56,7 +56,7 @@ def check_libraries() -> None:
         raise InputError("the libraries of the ADR desk are not installed: pip install 'kairos[adr]'")
 
 
-def _desk(
+def desk_of(
     data: Path, config: Path | None, overrides: list[str] | None, force: bool, workers: int | None = None
 ) -> "Desk":
     """The data directory with its settings: those of --config, or of its own kairos.toml."""
@@ -87,7 +87,7 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
     ) -> None:
         from kairos.adr.run import STEPS as DECLARED
 
-        desk = _desk(data, config, overrides, force, workers)
+        desk = desk_of(data, config, overrides, force, workers)
         log.start(desk.settings, data)
         found = _done(next(step for step in DECLARED if step.name == name), desk)
         if as_json:
@@ -143,7 +143,7 @@ def report(
     from kairos.report import adr_page
     from kairos.report.adr_signal import adr_signal_page
 
-    desk = _desk(data, config, overrides, force=False)
+    desk = desk_of(data, config, overrides, force=False)
     written = [adr_page(adr_sheet(desk)).write(out)]
     if has_signal(desk):
         beside = out.with_name(f"{out.stem}_signal{out.suffix}")
@@ -166,7 +166,7 @@ def run(
     """
     from kairos.adr.run import STEPS as DECLARED
 
-    desk = _desk(data, config, overrides, force, workers)
+    desk = desk_of(data, config, overrides, force, workers)
     log.start(desk.settings, data)
     done = {}
     for number, step in enumerate(DECLARED, 1):
@@ -198,7 +198,7 @@ def live(
     from kairos.adr.live import minute, new_york_time, records, table
     from kairos.adr.replay import live as feed
 
-    desk = _desk(data, config, overrides, force=False)
+    desk = desk_of(data, config, overrides, force=False)
     moment = minute(None if at is None else new_york_time(at))
     found = feed(desk, moment)
     signals = found.signal(moment)
@@ -226,4 +226,4 @@ def pipeline(
     """
     from kairos.adr.pipeline import write_pipeline
 
-    console.paths(write_pipeline(_desk(data, config, overrides, force)), as_json=as_json)
+    console.paths(write_pipeline(desk_of(data, config, overrides, force)), as_json=as_json)
