@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from kairos import __version__
 from kairos.adr.minutes import NEW_YORK, new_york_clock
+from kairos.adr.reading import decoding
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
@@ -137,10 +138,8 @@ def read_minutes(path: Path) -> MinuteFile:
     """
     if not path.is_file():
         raise InputError(f"{path}: the file is missing")
-    try:
+    with decoding(path):
         frame, notes = pd.read_parquet(path), notes_of(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: {error}") from None
     index = frame.index
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
         raise InputError(f"{path}: the index is {index.dtype}; expected times with a time zone")
@@ -171,7 +170,8 @@ def _beside(made_of: str, notes: Mapping[str, Any], marks: Mapping[str, str]) ->
 
 def notes_of(path: Path) -> dict[str, Any]:
     """What the desk wrote beside a table."""
-    notes: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(NOTES, b"{}"))
+    with decoding(path):
+        notes: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(NOTES, b"{}"))
     return notes
 
 

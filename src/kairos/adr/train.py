@@ -23,6 +23,7 @@ from kairos import __version__, executor
 from kairos.adr.desk import FEATURES, MODELS, TARGETS
 from kairos.adr.modelfile import ModelFile
 from kairos.adr.models import folder, make
+from kairos.adr.reading import decoding
 from kairos.adr.selection import rules
 from kairos.adr.walkforward import Plan, Sample, walk
 from kairos.adr.windows import Window, windows
@@ -308,10 +309,8 @@ def read_sample(path: Path, targets: pd.DataFrame) -> Sample:
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    try:
+    with decoding(path, "features"):
         return pd.read_parquet(path, columns=columns)
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"{path}: not a file of the step `features` ({error}); run it again") from error
 
 
 def model_file(task: Task, sample: Sample, one: Trained) -> ModelFile | None:

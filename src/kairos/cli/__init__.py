@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kairos import __version__
-from kairos.cli import adr, audit, config, console, demo, doctor, live, rerun, simulate
+from kairos.cli import adr, audit, config, console, demo, doctor, failures, live, rerun, simulate
 from kairos.errors import KairosError
 
 app = typer.Typer(
@@ -54,11 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         What stands behind ``kairos``; by default those of the process.
     """
     try:
-        app(args=arguments, prog_name="kairos")
-    except KairosError as error:
-        console.note(f"kairos: {error}")
-        sys.exit(error.exit_code)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        console.note(f"kairos: {where}{error.strerror or error}")
-        sys.exit(1)
+        with failures.orderly_end():
+            app(args=arguments, prog_name="kairos")
+    except failures.told() as error:
+        console.note(f"kairos: {failures.words(error)}")
+        sys.exit(error.exit_code if isinstance(error, KairosError) else 1)

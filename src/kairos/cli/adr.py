@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kairos.cli import console
-from kairos.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+from kairos.cli.options import ConfigOption, JsonOption, SetOption, WaitOption, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,12 +76,14 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
         workers: WorkersOption = None,
         config: ConfigOption = None,
         overrides: SetOption = None,
+        wait: WaitOption = False,
         as_json: JsonOption = False,
     ) -> None:
         from kairos.adr.run import STEPS as DECLARED
 
         desk = _desk(data, config, overrides, force, workers)
-        found = _done(next(step for step in DECLARED if step.name == name), desk)
+        with desk.turn(wait=wait):
+            found = _done(next(step for step in DECLARED if step.name == name), desk)
         columns, rows = found.table()
         if as_json:
             remarks = found.remarks()
@@ -143,6 +145,7 @@ def run(
     workers: WorkersOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    wait: WaitOption = False,
 ) -> None:
     """Do every step in turn, from raw minutes to the executed notebooks.
 
@@ -151,10 +154,11 @@ def run(
     from kairos.adr.run import STEPS as DECLARED
 
     desk = _desk(data, config, overrides, force, workers)
-    for number, step in enumerate(DECLARED, 1):
-        console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
-        for remark in _done(step, desk).remarks():
-            console.note(f"     {remark}")
+    with desk.turn(wait=wait):
+        for number, step in enumerate(DECLARED, 1):
+            console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
+            for remark in _done(step, desk).remarks():
+                console.note(f"     {remark}")
 
 
 @app.command()

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -43,7 +43,13 @@ class Finding:
 
 
 def doctor(
-    config: ConfigOption = None, overrides: SetOption = None, db: DbOption = None, as_json: JsonOption = False
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    db: DbOption = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every part of the store, and name those that are damaged.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check Python, the libraries, the configuration, the store and the disk.
 
@@ -61,7 +67,7 @@ def doctor(
         findings.append(Finding("configuration", "wrong", str(error), error.exit_code))
     else:
         findings += [Finding("configuration", "ok", f"digest {settings.digest()}"), _workers(settings)]
-        findings += [_store(settings), _disk(Path(settings.data.db))]
+        findings += [_store(settings, verify), _disk(Path(settings.data.db))]
     if as_json:
         console.emit_json(findings)
     else:
@@ -84,8 +90,8 @@ def _workers(settings: "Settings") -> Finding:
     return Finding("workers", "ok", f"{settings.run.workers} × {settings.run.threads} threads = {wanted}")
 
 
-def _store(settings: "Settings") -> Finding:
-    from kairos.store import Store
+def _store(settings: "Settings", verify: bool) -> Finding:
+    from kairos.store import Store, check_parts
 
     store = Store(Path(settings.data.db), keep_snapshots=settings.store.keep_snapshots)
     if not store.exists:
@@ -96,15 +102,13 @@ def _store(settings: "Settings") -> Finding:
         snapshot = store.snapshot()
     except KairosError as error:
         return Finding("store", "wrong", str(error), error.exit_code)
-    lost = [
-        part.path
-        for table in snapshot.tables.values()
-        for part in table.parts
-        if not Path(part.path).is_file()
-    ]
-    if lost:
-        return Finding("store", "wrong", f"{len(lost)} parts are missing, e.g. {lost[0]}", 1)
-    return Finding("store", "ok", f"snapshot {snapshot.id} with {len(snapshot.tables)} tables")
+    try:
+        check_parts(snapshot.tables.values())
+        read = store.verify() if verify else None
+    except KairosError as error:
+        return Finding("store", "wrong", str(error), 1)
+    verified = f", {read.parts:,} parts read" if read else ""
+    return Finding("store", "ok", f"snapshot {snapshot.id} with {len(snapshot.tables)} tables{verified}")
 
 
 def _disk(db: Path) -> Finding:

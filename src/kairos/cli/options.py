@@ -37,7 +37,10 @@ SnapshotOption = Annotated[
     typer.Option("--snapshot", metavar="ID", help="An earlier state of the catalog; without it the newest."),
 ]
 WaitOption = Annotated[
-    bool, typer.Option("--wait", help="Wait while another program has the catalog open for writing.")
+    bool,
+    typer.Option(
+        "--wait", help="Wait for another run, or a program that has the catalog open for writing, to end."
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on stdout.")]
 

@@ -6,12 +6,13 @@ import datetime as dt
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from kairos.disk import writing
 from kairos.errors import InputError, WorkError
 from kairos.store import catalog, history
 from kairos.store.export import export
@@ -20,6 +21,7 @@ from kairos.store.publish import Transaction
 from kairos.store.snapshot import Snapshot, check_parts
 from kairos.store.sql import Engine
 from kairos.store.tables import Manifest, digest
+from kairos.turns import turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,12 +152,26 @@ class Store:
                 tx.drop("universe_old")
         """
         base = self._published() if self.exists else Manifest.empty()
+        history.check(self.layout)
         if not wait:
             catalog.check_free(self.layout)
         transaction = Transaction(Snapshot(base, self.engine), self.layout, self.engine, self.compact_parts)
         yield transaction
         if not transaction.empty:
             self._commit(transaction.advance, timeout if wait else 0.0)
+
+    def turn(self, namespace: str, *, wait: bool) -> AbstractContextManager[None]:
+        """Be the only run that changes the tables of a namespace; another one waits for it, or is refused.
+
+        Without it two runs that load and build would both begin with the same tables, and the later one
+        would publish over what the other has loaded.
+
+        Raises
+        ------
+        WorkError
+            When another run is at it, and `wait` is not wanted.
+        """
+        return turn(self.layout.turn(namespace), f"the tables `{namespace}` of {self.db}", wait=wait)
 
     def relocate(self) -> int:
         """Write the views anew after the catalog and its folder were moved; return the number of tables.
@@ -284,16 +300,13 @@ class Store:
     def _lock(self) -> Iterator[None]:
         lock = FileLock(self.layout.lock)
         try:
-            self.layout.lock.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=PATIENCE)
+            with writing(self.layout.lock, "choose another --db"):
+                self.layout.lock.parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=PATIENCE)
         except Timeout as error:
             raise WorkError(
                 f"another run has been publishing into {self.db} for {PATIENCE:.0f} seconds (it holds "
                 f"{self.layout.lock}): repeat the command when it has ended; nothing was published"
-            ) from error
-        except OSError as error:
-            raise WorkError(
-                f"cannot write {self.layout.lock}: {error.strerror}; choose another --db"
             ) from error
         try:
             yield

@@ -16,7 +16,7 @@ from kairos.equity.ingest.sources import find, scan
 from kairos.equity.ingest.stage import Repeats, Staged, settle_repeats, stage
 from kairos.errors import InputError, WorkError
 from kairos.settings import load
-from kairos.store import Store, ledger
+from kairos.store import MAIN, Store, ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,8 @@ def ingest(
     settings
         By default those of :func:`kairos.settings.load`.
     wait
-        Wait while somebody else has the catalog open for writing, instead of failing.
+        Wait while another run changes the tables or somebody has the catalog open for writing, instead of
+        failing.
     store
         The store, when it is open already.
     today
@@ -91,7 +92,7 @@ def ingest(
     )
     if reject:
         rejects.check_target(reject)
-    with store.publish(wait=wait) as tx:
+    with store.turn(MAIN, wait=wait), store.publish(wait=wait) as tx:
         return ingest_into(tx, store, sources, settings=settings, reject=reject, today=today)
 
 

@@ -1,0 +1,66 @@
+"""What a command says of a failure that no room has put into words, and how it leaves."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from kairos.disk import reason
+from kairos.errors import KairosError
+
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a command that was asked to end, as a shell tells it."""
+
+
+def told() -> tuple[type[Exception], ...]:
+    """Exceptions that are the world's doing and not a mistake of the program; asked for when one is there."""
+    libraries = {"duckdb": "Error", "pyarrow": "ArrowException"}
+    loaded = [getattr(sys.modules[name], kind) for name, kind in libraries.items() if name in sys.modules]
+    return (KairosError, OSError, MemoryError, *loaded)
+
+
+def words(error: Exception) -> str:
+    """Say what has failed, where, and what to do."""
+    if isinstance(error, KairosError):
+        return str(error)
+    if _out_of_memory(error):
+        return (
+            f"not enough memory ({_first_line(error)}): lower run.memory_limit, which is DuckDB's share, and "
+            "run.workers, or give the command more; nothing was published"
+        )
+    if isinstance(error, OSError) and error.errno is not None:
+        path = error.filename2 or error.filename
+        where = f"{path}: " if path else ""
+        return where + reason(error, Path(path) if isinstance(path, str) else None)
+    return (
+        f"a file can't be read or written ({_first_line(error)}): make room if a disk is full; if a part of "
+        "the store is damaged, `kairos doctor --verify` names it; nothing was published"
+    )
+
+
+@contextmanager
+def orderly_end() -> Iterator[None]:
+    """Clean up as after an error when the command is asked to end, which by default it would do at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(TERMINATED)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
