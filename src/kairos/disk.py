@@ -42,6 +42,8 @@ def writing(path: Path, elsewhere: str) -> Iterator[None]:
     """
     try:
         yield
+    except TimeoutError:  # a lock that somebody holds: its file could be written
+        raise
     except OSError as error:
         raise WorkError(f"cannot write {path}: {reason(error, path, elsewhere)}") from error
 

@@ -59,7 +59,7 @@ def desk(server: Server, trained: Path, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Mount]:
-    """Make a small file system of its own, `mount(name, megabytes)`; who may not is told why it is skipped."""
+    """Make a small file system of its own, `mount(name, megabytes)`; who may not is told so."""
     mounted: list[Path] = []
 
     def make(name: str, megabytes: int) -> Path:

@@ -29,7 +29,7 @@ def words(error: Exception) -> str:
     if _out_of_memory(error):
         return (
             f"not enough memory ({_first_line(error)}): lower run.memory_limit, which is DuckDB's share, and "
-            "run.workers, or give the command more; nothing was published"
+            "run.workers, or give the command more"
         )
     if isinstance(error, OSError) and error.errno is not None:
         path = error.filename2 or error.filename
@@ -37,7 +37,7 @@ def words(error: Exception) -> str:
         return where + reason(error, Path(path) if isinstance(path, str) else None)
     return (
         f"a file can't be read or written ({_first_line(error)}): make room if a disk is full; if a part of "
-        "the store is damaged, `kairos doctor --verify` names it; nothing was published"
+        "the store is damaged, `kairos doctor --verify` names it"
     )
 
 

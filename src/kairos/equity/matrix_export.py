@@ -207,7 +207,12 @@ class _Stream:
         try:
             footer = pq.read_metadata(part.path)
             for group in range(footer.num_row_groups):
-                with pq.ParquetFile(part.path, metadata=footer, read_dictionary=self._texts) as file:
+                with pq.ParquetFile(
+                    part.path,
+                    metadata=footer,
+                    read_dictionary=self._texts,
+                    page_checksum_verification=True,
+                ) as file:
                     rows = file.read_row_group(group, columns=names, use_threads=False)
                 yield rows.select(names)
         except (pa.ArrowInvalid, OSError) as error:

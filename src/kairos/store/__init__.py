@@ -17,7 +17,7 @@ none of it, and a killed run leaves the previous catalog.
 
 from kairos.store.parts import plain_form
 from kairos.store.publish import Transaction
-from kairos.store.snapshot import MAIN, Snapshot, check_parts
+from kairos.store.snapshot import MAIN, Snapshot, check_content, check_parts
 from kairos.store.store import Store, Vacuumed, Verified
 from kairos.store.tables import RESULT, Part, Table
 
@@ -31,6 +31,7 @@ __all__ = [
     "Transaction",
     "Vacuumed",
     "Verified",
+    "check_content",
     "check_parts",
     "plain_form",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,16 +17,16 @@ from kairos.store import catalog, history
 from kairos.store.export import export
 from kairos.store.layout import SPILL, TEMPORARY, Layout
 from kairos.store.publish import Transaction
-from kairos.store.snapshot import Snapshot, check_parts
+from kairos.store.snapshot import Snapshot, check_content
 from kairos.store.sql import Engine
-from kairos.store.tables import Manifest, digest
+from kairos.store.tables import Manifest
 from kairos.turns import turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from kairos.store.tables import Part
+    from kairos.store.tables import Part, Table
 
 PATIENCE = 30.0
 """Seconds that a publisher waits for another one, which takes fractions of a second."""
@@ -198,18 +197,11 @@ class Store:
             If a part is missing, or its content isn't what its name says; the message names the parts.
         """
         parts: dict[Path, Part] = {}
+        tables: list[Table] = []
         for manifest in self._manifests():
-            check_parts(manifest.tables.values())
             parts |= manifest.parts()
-        with ThreadPoolExecutor(self.engine.threads) as pool:
-            sound = list(pool.map(lambda part: digest(part.path.read_bytes()) == part.digest, parts.values()))
-        damaged = [str(path) for path, good in zip(parts, sound, strict=True) if not good]
-        if damaged:
-            listed = ", ".join(damaged[:5])
-            raise InputError(
-                f"{len(damaged)} of {len(parts)} parts are damaged: {listed}{' …' if damaged[5:] else ''}; "
-                "put them back from a copy, or delete them and make their tables anew"
-            )
+            tables += manifest.tables.values()
+        check_content(tables, self.engine.threads)
         return Verified(len(parts), sum(part.bytes for part in parts.values()))
 
     def vacuum(self, *, age: dt.timedelta = dt.timedelta(days=1), dry_run: bool = False) -> Vacuumed:

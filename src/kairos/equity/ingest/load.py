@@ -16,7 +16,7 @@ from kairos.equity.ingest.sources import find, scan
 from kairos.equity.ingest.stage import Repeats, Staged, settle_repeats, stage
 from kairos.errors import InputError, WorkError
 from kairos.settings import load
-from kairos.store import MAIN, Store, ledger
+from kairos.store import MAIN, Store, check_content, ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +111,11 @@ def ingest_into(
         raise InputError(f"{own[0]} is the database itself; load other files into it.")
     with tx.base.connect() as con, tempfile.TemporaryDirectory(prefix="kairos-ingest-") as work:
         staged = _stage(con, found, Path(work), reject, today or dt.datetime.now(dt.UTC).date())
-        merged = [merge(con, one, _stored(tx.base, one.source.table.name)) for one, _, _ in staged]
+        stored = [_stored(tx.base, one.source.table.name) for one, _, _ in staged]
+        check_content(
+            filter(None, stored), store.engine.threads
+        )  # what is merged is written anew as it is read
+        merged = [merge(con, one, table) for (one, _, _), table in zip(staged, stored, strict=True)]
         actions = _actions(tx.base, merged)
         reports = tuple(
             _put(con, tx, after, actions, *loaded) for after, loaded in zip(merged, staged, strict=True)
