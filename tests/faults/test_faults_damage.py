@@ -71,7 +71,7 @@ def test_damage_in_a_store(server: Server, loaded: Path, tmp_path: Path) -> None
     build: list[object] = ["equity", "build", "feat_adv", "--db", db]
     harmed(server, db, overwritten, build)
     harmed(server, part_of(db, "sep_base"), cut, build)
-    harmed(server, part_of(db, "sep_base"), bad_footer, build)
+    harmed(server, part_of(db, "sep_base"), overwritten, build)
     manifest = next((db.with_suffix("") / "_catalogs").glob("*.json"))
     harmed(server, manifest, cut, build)
     assert tables(db) == before
@@ -105,7 +105,7 @@ def test_a_damaged_catalog(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("harm", [cut, empty, bad_end, bad_footer, "lost"])
+@pytest.mark.parametrize("harm", [cut, empty, bad_end, bad_footer, overwritten, "lost"])
 def test_a_damaged_part(
     server: Server, built: Path, tmp_path: Path, harm: Callable[[Path], None] | str
 ) -> None:
@@ -153,7 +153,7 @@ def test_damage_in_a_desk(
     before = results(folder)
     for path in (next((models / "features").glob("*.parquet")), models / "targets.parquet"):
         harmed(server, path, harm, train)
-        harmed(server, path, bad_footer, train)
+        harmed(server, path, overwritten, train)
     harmed(server, folder / "data" / "processed" / ".kairos_files.json", harm, train)
     assert results(folder) == before
 
@@ -192,7 +192,9 @@ def test_a_damaged_file_of_a_desk(server: Server, desk: Path, tmp_path: Path, pa
         for step in DESK_FILES[pattern]
     ]
     harms = [cut, empty] if path.suffix == ".csv" else [cut, empty, bad_end]
-    for harm in harms + ([bad_footer] if path.suffix == ".parquet" else []):
+    harms += [bad_footer] if path.suffix == ".parquet" else []
+    harms += [overwritten] if path.suffix == ".parquet" and "processed" in path.parts else []  # checksums
+    for harm in harms:
         harmed(server, path, harm, *commands)
 
 

@@ -228,7 +228,7 @@ def read_bars(path: Path) -> tuple[Instants, Array]:
         The file is not Parquet, a column is missing or of another type, bars are out of order or there
         twice, or a close is not above 0.
     """
-    with decoding(path), pq.ParquetFile(path) as file:
+    with decoding(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         check_columns(path, file.schema_arrow, "DateTime", ["Close"], zoned=False)
         bars = file.read(["DateTime", "Close"])
     stamps = bars["DateTime"].to_numpy().astype("datetime64[ns]")

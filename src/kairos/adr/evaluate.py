@@ -289,7 +289,7 @@ def _read(desk: Desk, name: str, columns: Sequence[str], step: str) -> pd.DataFr
     """Read a file with one row for each ticker and date."""
     path = desk.existing(name, f"what the step `{step}` makes; run it first")
     with decoding(path, step):
-        rows = pq.read_table(path, columns=list(columns)).to_pandas()
+        rows = pq.read_table(path, columns=list(columns), page_checksum_verification=True).to_pandas()
     if missing := set(columns) - set(rows.columns):
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; run `{step}` again")
     twice = rows.duplicated(["ticker", "date"])
@@ -353,7 +353,9 @@ def _us_averages(desk: Desk, days: Days) -> dict[str, Array]:
     for n, adr in enumerate(days.names):
         path = desk.existing(f"{FEATURES}/{adr}.parquet", f"the features of {adr}; run `features` first")
         with decoding(path, "features"):
-            features = pd.read_parquet(path).drop(columns="ordinary_residual")
+            features = pd.read_parquet(path, page_checksum_verification=True).drop(
+                columns="ordinary_residual"
+            )
         rows = np.searchsorted(days.dates, features.index.to_numpy().astype("datetime64[D]"))
         peers = [us for us in features.columns if sector.get(us) and sector.get(us) == sector.get(adr)]
         averages["market_average"][rows, n] = features.to_numpy().mean(axis=1)

@@ -124,7 +124,7 @@ def write_minutes(
     empty = pd.DataFrame(index=index, columns=pd.Index([], dtype="str"))
     note = dict(pa.Schema.from_pandas(empty).metadata)
     table = pa.table(arrays).replace_schema_metadata(note | _beside(made_of, notes, marks))
-    pq.write_table(table, path, compression="zstd", use_dictionary=["date"])
+    pq.write_table(table, path, compression="zstd", use_dictionary=["date"], write_page_checksum=True)
 
 
 def read_minutes(path: Path) -> MinuteFile:
@@ -139,7 +139,7 @@ def read_minutes(path: Path) -> MinuteFile:
     if not path.is_file():
         raise InputError(f"{path}: the file is missing")
     with decoding(path):
-        frame, notes = pd.read_parquet(path), notes_of(path)
+        frame, notes = pd.read_parquet(path, page_checksum_verification=True), notes_of(path)
     index = frame.index
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
         raise InputError(f"{path}: the index is {index.dtype}; expected times with a time zone")
@@ -157,9 +157,12 @@ def write_again(
     source: Path, path: Path, made_of: str, notes: Mapping[str, Any], marks: Mapping[str, str]
 ) -> None:
     """Write the table of a file under other notes and marks in its metadata; rows and columns stay."""
-    table = pq.read_table(source)
+    with decoding(source):
+        table = pq.read_table(source, page_checksum_verification=True)
     metadata = dict(table.schema.metadata or {}) | _beside(made_of, notes, marks)
-    pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
+    pq.write_table(
+        table.replace_schema_metadata(metadata), path, compression="zstd", write_page_checksum=True
+    )
 
 
 def _beside(made_of: str, notes: Mapping[str, Any], marks: Mapping[str, str]) -> dict[bytes, bytes]:
@@ -180,7 +183,8 @@ def is_current(desk: Desk, name: str, made_of: str) -> bool:
     path = desk.path(name)
     if not path.is_file() or desk.is_users(name):
         return False
-    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
+    with decoding(path):
+        metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
     return metadata.get(MADE_OF, b"").decode() == made_of
 
 

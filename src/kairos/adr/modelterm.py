@@ -120,7 +120,7 @@ def us_betas_on(
     with decoding(path, "features"):
         names = set(pq.read_schema(path).names)
         there = [stock for stock in stocks if stock in names]
-        table = pq.read_table(path, columns=["date", *there])
+        table = pq.read_table(path, columns=["date", *there], page_checksum_verification=True)
     dates = table["date"].to_numpy().astype("datetime64[D]")
     rows = np.searchsorted(dates, days)
     rows[rows == len(dates)] = 0

@@ -58,7 +58,7 @@ def adr_sheet(desk: Desk) -> AdrSheet:
     metadata = _table(desk, f"{output(desk)}/{METADATA}", "train")
     path = desk.existing(TARGETS, "the targets; run `features` first")
     with decoding(path, "features"):
-        targets = pd.read_parquet(path)
+        targets = pd.read_parquet(path, page_checksum_verification=True)
     targets = targets[targets["ticker"].isin(by_adr["ticker"])]
     counted = monthly[monthly["counted"]]
     model = nulls[nulls["forecast"] == "model"].iloc[0]
@@ -183,7 +183,7 @@ def _suspicious(desk: Desk, names: list[str]) -> list[tuple[str, str, float]]:
     for adr in names:
         path = desk.existing(f"{FEATURES}/{adr}.parquet", f"the features of {adr}")
         with decoding(path, "features"):
-            rows = pd.read_parquet(path)
+            rows = pd.read_parquet(path, page_checksum_verification=True)
         seen = rows.drop(columns="ordinary_residual")
         x, y = seen.to_numpy(), rows["ordinary_residual"].to_numpy()
         x, y = x - x.mean(axis=0), y - y.mean()

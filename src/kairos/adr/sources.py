@@ -194,7 +194,7 @@ def _columns(
     """Stamps, columns of numbers, and arrivals where the file has them; `absent` stands in for columns."""
     if not path.is_file():
         raise InputError(f"{path}: the file is missing")
-    with decoding(path), pq.ParquetFile(path) as file:
+    with decoding(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         schema = file.schema_arrow
         if stamp not in schema.names and UNNAMED in schema.names:
             stamp = UNNAMED  # the stamps are the index, without a name

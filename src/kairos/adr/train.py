@@ -310,7 +310,7 @@ def read_sample(path: Path, targets: pd.DataFrame) -> Sample:
 
 def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     with decoding(path, "features"):
-        return pd.read_parquet(path, columns=columns)
+        return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
 
 
 def model_file(task: Task, sample: Sample, one: Trained) -> ModelFile | None:
@@ -410,7 +410,9 @@ def _top(file: ModelFile) -> list[str]:
 
 def _write(table: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet, without an index."""
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path, compression="zstd")
+    pq.write_table(
+        pa.Table.from_pandas(table, preserve_index=False), path, compression="zstd", write_page_checksum=True
+    )
 
 
 def _remove_others(desk: Desk, kept: Iterable[Path]) -> None:

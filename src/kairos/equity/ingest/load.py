@@ -112,9 +112,7 @@ def ingest_into(
     with tx.base.connect() as con, tempfile.TemporaryDirectory(prefix="kairos-ingest-") as work:
         staged = _stage(con, found, Path(work), reject, today or dt.datetime.now(dt.UTC).date())
         stored = [_stored(tx.base, one.source.table.name) for one, _, _ in staged]
-        check_content(
-            filter(None, stored), store.engine.threads
-        )  # what is merged is written anew as it is read
+        check_content(filter(None, stored), store.engine.threads)  # for it is written anew
         merged = [merge(con, one, table) for (one, _, _), table in zip(staged, stored, strict=True)]
         actions = _actions(tx.base, merged)
         reports = tuple(
