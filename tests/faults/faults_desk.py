@@ -56,7 +56,9 @@ min_improvement = -1.0
 min_months = 1
 """
 
-STEPS = ("convert", "align", "betas", "features", "train", "evaluate", "baseline", "signal")
+OWN = ("models/", "futures_only_signal/", "index_russell", "russell1000/russell_betas/")
+"""Beginnings of the names of what these steps make."""
+STEPS = ("betas", "features", "train", "evaluate", "baseline", "signal")
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ def copy(folder: Path, to: Path) -> Path:
 
 def adr_desk(server: Server, root: Path, steps: Sequence[str]) -> Path:
     """A small simulated desk after some steps."""
-    simulate_desk(root, adrs=2, us_stocks=20, months=15, seed=4, minutes=1, derived=())
+    simulate_desk(root, adrs=2, us_stocks=20, months=15, seed=4, minutes=1)
     (root / "kairos.toml").write_text(ADR_SETTINGS)
     for step in steps:
         server.done("adr", step, "--data", root)
@@ -270,7 +272,7 @@ def check_whole(root: Path) -> None:
     """Every result can be read and is known to the desk as its own, for nothing else can go on from it."""
     desk = Desk(root, load())
     for name in results(root):
-        assert not desk.is_users(f"data/processed/{name}"), name
+        assert not name.startswith(OWN) or not desk.is_users(f"data/processed/{name}"), name
 
 
 # The server.

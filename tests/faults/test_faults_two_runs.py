@@ -159,7 +159,7 @@ def test_a_reader_keeps_its_state_to_the_end(
             mine += more
         assert con.execute("SELECT count(*) FROM sep_base").fetchone() == (rows,)
     assert len(mine) == rows
-    assert other.communicate("go on\n")[0].split() == [str(rows), str(rows), str(views)]
+    assert other.communicate("go on\n")[0].split()[-3:] == [str(rows), str(rows), str(views)]
     with duckdb.connect(str(db), read_only=True) as now:
         assert now.execute("SELECT count(*) FROM sep_base").fetchone() == (
             Store(db).snapshot().table("sep_base").rows,
