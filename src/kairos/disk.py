@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,26 +50,48 @@ def writing(path: Path, elsewhere: str) -> Iterator[None]:
         raise WorkError(f"cannot write {path}: {reason(error, path, elsewhere)}") from error
 
 
-def reason(error: OSError, path: Path | None, elsewhere: str = "") -> str:
+def cause(error: Exception) -> OSError | None:
+    """What the operating system has said, where a library passes on no more than its words.
+
+    >>> cause(RuntimeError('Could not write file "/data/a b.tmp": No space left on device'))
+    OSError(28, 'No space left on device')
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    text = str(error)
+    file = re.search(r"[\"'](/[^\"']+)[\"']", text)
+    for number in (*FULL, *FORBIDDEN, *HANDLES):
+        if os.strerror(number) in text:
+            return OSError(number, os.strerror(number), *([file[1]] if file else []))
+    return None
+
+
+def reason(error: Exception, path: Path | None, elsewhere: str = "") -> str:
     """Why a file can't be written or opened, and what to do.
 
     Parameters
     ----------
     error
-        What the operating system says.
+        What the operating system says, or a library.
     path
         The file, if it is known.
     elsewhere
         A further remedy, for when there is no room, or no permission, where the file is.
     """
-    why, remedies = error.strerror or str(error), []
-    if error.errno in FULL:
+    system = cause(error)
+    if system is None:
+        why = str(error)
+        return f"{why}; {elsewhere}" if elsewhere else why
+    remedies = []
+    if system.errno in FULL:
         remedies.append(f"make room{_room(path)}")
-    if error.errno in FORBIDDEN:
+    if system.errno in FORBIDDEN:
         remedies.append("allow to write there")
-    if error.errno in HANDLES:
-        return f"{why}; raise the limit of open files (ulimit -n), or lower run.workers and run.threads"
-    return "; ".join([why, " or ".join([*remedies, *[elsewhere] * bool(elsewhere)])]).removesuffix("; ")
+    if system.errno in HANDLES:
+        remedies.append("raise the limit of open files (ulimit -n), or lower run.workers and run.threads")
+    if elsewhere and system.errno not in HANDLES:
+        remedies.append(elsewhere)
+    return "; ".join([system.strerror or str(system), *[" or ".join(remedies)] * bool(remedies)])
 
 
 def _room(path: Path | None) -> str:

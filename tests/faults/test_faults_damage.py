@@ -29,6 +29,13 @@ def overwritten(path: Path) -> None:
     path.write_bytes(content)
 
 
+def scrambled(path: Path) -> None:
+    """All but the first blocks."""
+    content = bytearray(path.read_bytes())
+    content[16384:] = random.Random(4).randbytes(len(content) - 16384)
+    path.write_bytes(content)
+
+
 def bad_end(path: Path) -> None:
     """The last bytes, where Parquet has its footer and JSON its closing brackets."""
     content = bytearray(path.read_bytes())
@@ -69,7 +76,7 @@ def test_damage_in_a_store(server: Server, loaded: Path, tmp_path: Path) -> None
     db = copy(loaded, tmp_path / "store") / "kairos.duckdb"
     before = tables(db)
     build: list[object] = ["equity", "build", "feat_adv", "--db", db]
-    harmed(server, db, overwritten, build)
+    harmed(server, db, scrambled, build)
     harmed(server, part_of(db, "sep_base"), cut, build)
     harmed(server, part_of(db, "sep_base"), overwritten, build)
     manifest = next((db.with_suffix("") / "_catalogs").glob("*.json"))
@@ -82,13 +89,11 @@ def test_damage_in_a_store(server: Server, loaded: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("harm", [cut, empty, scrambled])
 def test_a_damaged_catalog(
     server: Server, built: Path, files: tuple[Path, Path], tmp_path: Path, harm: Callable[[Path], None]
 ) -> None:
     db = copy(built, tmp_path / "store") / "kairos.duckdb"
-    if harm is bad_end:
-        pytest.skip("the end of a DuckDB file is often a free block")
     commands: list[list[object]] = [
         ["equity", "build", "--db", db],
         ["equity", "update", "--source", files[1], "--db", db],

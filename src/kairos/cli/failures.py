@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from kairos.disk import reason
+from kairos.disk import cause, reason
 from kairos.errors import KairosError
 
 TERMINATED = 128 + signal.SIGTERM
@@ -31,13 +31,13 @@ def words(error: Exception) -> str:
             f"not enough memory ({_first_line(error)}): lower run.memory_limit, which is DuckDB's share, and "
             "run.workers, or give the command more"
         )
-    if isinstance(error, OSError) and error.errno is not None:
-        path = error.filename2 or error.filename
+    if system := cause(error):
+        path = system.filename2 or system.filename
         where = f"{path}: " if path else ""
-        return where + reason(error, Path(path) if isinstance(path, str) else None)
+        return where + reason(system, Path(path) if isinstance(path, str) else None)
     return (
-        f"a file can't be read or written ({_first_line(error)}): make room if a disk is full; if a part of "
-        "the store is damaged, `kairos doctor --verify` names it"
+        f"a file can't be read ({_first_line(error)}); if it is a part of the store, "
+        "`kairos doctor --verify` names those that are damaged"
     )
 
 

@@ -137,11 +137,9 @@ def swap(layout: Layout, advance: Callable[[Manifest], Manifest]) -> tuple[Manif
             layout.next.replace(layout.db)
             # Writers are still kept out: one that opened the old file just before the rename can't lock it.
             sync(layout.db.parent)
-        except OSError as error:
+        except (OSError, duckdb.Error) as error:
             why = reason(error, layout.db, "choose another --db")
             raise WorkError(f"cannot publish into {layout.db}: {why}") from error
-        except duckdb.Error as error:
-            raise WorkError(f"cannot publish into {layout.db}: {error}") from error
         finally:
             _clear(layout)
     return before, after

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import duckdb
 
+from kairos.disk import reason
 from kairos.errors import InputError, WorkError
 from kairos.store import sql
 from kairos.store.catalog import META, STORAGE_VERSION
@@ -47,7 +48,8 @@ def export(snapshot: Snapshot, path: Path, engine: sql.Engine, *, force: bool) -
         beside.replace(target)
         sync(target.parent)
     except (OSError, duckdb.Error) as error:
-        raise WorkError(f"cannot write {path}: {error}") from error
+        why = reason(error, path, "choose another file")
+        raise WorkError(f"cannot write {path}: {why}") from error
     finally:
         beside.unlink(missing_ok=True)
         log_of(beside).unlink(missing_ok=True)
