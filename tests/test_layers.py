@@ -17,7 +17,8 @@ FLOORS = [
     {"panel"},
     {"market"},
     {"store"},
-    {"executor", "pipeline"},
+    {"executor", "pipeline", "turns"},
+    {"disk"},
     {"settings"},
     {"errors"},
 ]

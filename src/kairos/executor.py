@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import threadpool_limits
+
+from kairos.errors import WorkError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,6 +65,8 @@ def run(
 
     Raises
     ------
+    WorkError
+        When a worker process was killed, by the system for want of memory, say.
     Exception
         That of the first failing task in the order of the items, with a note that names the item.
 
@@ -86,6 +91,12 @@ def _results(
         yield from map(task, items, names)
         return
     with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
-        yield from Parallel(return_as="generator")(
-            delayed(task)(item, name) for item, name in zip(items, names, strict=True)
-        )
+        try:
+            yield from Parallel(return_as="generator")(
+                delayed(task)(item, name) for item, name in zip(items, names, strict=True)
+            )
+        except BrokenProcessPool as error:
+            raise WorkError(
+                f"one of {workers} worker processes was killed: if memory was short, lower run.workers; "
+                "then repeat the command"
+            ) from error

@@ -13,10 +13,12 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kairos.disk import writing
 from kairos.errors import InputError
 
 FILE = "dvc.yaml"
@@ -98,11 +100,13 @@ def save(path: Path, text: str) -> None:
     """Write a text file as a whole or not at all."""
     target = path.resolve()
     temporary = target.with_name(f".{target.name}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(target, "choose another folder"):
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(target)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def settings_of(config: Path) -> dict[str, Any]:

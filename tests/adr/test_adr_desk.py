@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kairos.adr.desk import REMEMBERED, Desk
-from kairos.errors import InputError
+from kairos.errors import InputError, WorkError
 from kairos.settings import load
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # the child only saves
@@ -114,7 +114,7 @@ def test_a_file_that_can_not_be_written_replaces_none(tmp_path: Path) -> None:
         path.write_text("half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WorkError, match="disk full"):
         Desk(tmp_path, load()).save([(NAMES[0], partial(write, "new")), (NAMES[1], fail)])
     assert texts(tmp_path) == ["old", "old"]
     assert not list((tmp_path / "data/processed").glob(".*.tmp"))

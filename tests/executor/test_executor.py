@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import numpy as np
 import pytest
 
-from kairos.errors import InputError
+from kairos.errors import InputError, WorkError
 from kairos.executor import run
 
 
@@ -48,3 +49,14 @@ def test_an_error_stays_what_it_is_and_names_its_item(workers: int) -> None:
         run(third, [1, 4, 2], workers=workers, name=lambda item: f"ADR {item}")
     assert caught.value.__notes__ == ["while working on ADR 4"]
     assert caught.value.exit_code == 2
+
+
+def killed(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def test_a_worker_that_is_killed_is_told() -> None:
+    with pytest.raises(WorkError, match=r"2 worker processes was killed.*run\.workers"):
+        run(killed, [1, 2, 3], workers=2)
+    assert run(abs, [-1, 2], workers=2) == [1, 2]

@@ -198,7 +198,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.replace", full)
-    with pytest.raises(WorkError, match=r"report\.html: the report can't be written \(No space left"):
+    with pytest.raises(
+        WorkError, match=r"report\.html: No space left .*; make room on .* choose another file"
+    ):
         Page("x").write(path)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
@@ -208,5 +210,5 @@ def test_a_path_that_is_no_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="is a folder"):
         Page("x").write(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(WorkError, match="can't be written"):
+    with pytest.raises(WorkError, match=r"cannot write .*another file"):
         Page("x").write(tmp_path / "file" / "report.html")

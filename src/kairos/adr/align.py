@@ -14,7 +14,6 @@ from urllib.parse import unquote
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kairos.adr.desk import US_CLOSES, US_FACTORS, US_MINUTES, Desk
@@ -27,6 +26,7 @@ from kairos.adr.minutes import (
     new_york_clock,
     refuse_bad_bars,
 )
+from kairos.adr.reading import decoding
 from kairos.errors import InputError
 from kairos.market import reference_times, sessions
 
@@ -228,12 +228,9 @@ def read_bars(path: Path) -> tuple[Instants, Array]:
         The file is not Parquet, a column is missing or of another type, bars are out of order or there
         twice, or a close is not above 0.
     """
-    try:
-        file = pq.ParquetFile(path)
+    with decoding(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         check_columns(path, file.schema_arrow, "DateTime", ["Close"], zoned=False)
         bars = file.read(["DateTime", "Close"])
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: {error}") from None
     stamps = bars["DateTime"].to_numpy().astype("datetime64[ns]")
     closes = bars["Close"].to_numpy().astype(np.float64)
     some = ~np.isnan(closes)

@@ -215,7 +215,14 @@ def _convert(desk: Desk, one: Instrument) -> Converted:
     if not _is_made_here(desk, one):
         return Converted(one.symbol, "user" if has_future(desk, one.symbol) else "none")
     bars = _in_usd(desk, one)
-    desk.save([(_file_name(one.symbol), partial(pq.write_table, bars, compression="zstd"))])
+    desk.save(
+        [
+            (
+                _file_name(one.symbol),
+                partial(pq.write_table, bars, compression="zstd", write_page_checksum=True),
+            )
+        ]
+    )
     days = bars["timestamp"].to_pandas().dt.strftime("%Y-%m-%d")
     return Converted(one.symbol, "texts", len(bars), bars["fx_rate"].null_count, days.iloc[0], days.iloc[-1])
 

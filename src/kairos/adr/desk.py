@@ -10,13 +10,16 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from kairos.disk import writing
 from kairos.errors import InputError
+from kairos.turns import turn
 
 if TYPE_CHECKING:
     from kairos.settings import Settings
@@ -25,6 +28,11 @@ LEDGER = "data/processed/.kairos_files.json"
 MADE_OF = "data/processed/.kairos_made_of.json"
 """Fingerprint of each file, and the digest of what it was made of, which is of a place and a time: not in the
 file, because its bytes must be the same wherever it is made."""
+
+TURN = "data/processed/.kairos_run.lock"
+
+ELSEWHERE = "move the data directory to where there is"
+"""What a user can do when there is no room for a result, or no permission to write it."""
 
 REMEMBERED = 8
 """Versions of a file whose fingerprints the ledger keeps."""
@@ -107,6 +115,16 @@ class Desk:
         for name in names:
             self._refuse_users(name, made)
 
+    def turn(self, *, wait: bool) -> AbstractContextManager[None]:
+        """Be the only run that works on the directory: what one writes another would read half of.
+
+        Raises
+        ------
+        WorkError
+            When another run is at it, and `wait` is not wanted.
+        """
+        return turn(self.path(TURN), f"the results in {self.root}", wait=wait)
+
     def save(
         self, files: Iterable[tuple[str, Callable[[Path], object]]], made_of: str | None = None
     ) -> list[Path]:
@@ -127,19 +145,21 @@ class Desk:
         ------
         InputError
             Before a file of the user would be replaced without ``force``.
+        WorkError
+            When a file can't be written.
         """
         ledger = self.path(LEDGER)
-        ledger.parent.mkdir(parents=True, exist_ok=True)
         temporaries: dict[Path, Path] = {}
         written: list[str] = []
-        with FileLock(ledger.with_suffix(".lock")):
+        with _held(ledger.with_suffix(".lock")):
             made = self._made()
             try:
                 for name, write in files:
                     path = self._refuse_users(name, made)
-                    path.parent.mkdir(parents=True, exist_ok=True)
                     temporaries[path] = path.with_name(f".{path.name}.tmp")
-                    write(temporaries[path])
+                    with writing(path, ELSEWHERE):
+                        path.parent.mkdir(parents=True, exist_ok=True)
+                        write(temporaries[path])
                     marks = [fingerprint(temporaries[path]), *self._known(name, made), *made.get(name, [])]
                     made[name] = list(dict.fromkeys(marks))[:REMEMBERED]
                     written.append(name)
@@ -151,7 +171,8 @@ class Desk:
                     temporary.replace(path)
             finally:
                 for temporary in temporaries.values():
-                    temporary.unlink(missing_ok=True)
+                    with contextlib.suppress(OSError):  # a folder that turned read-only says it above
+                        temporary.unlink()
         return list(temporaries)
 
     def is_current(self, name: str, made_of: str) -> bool:
@@ -202,10 +223,23 @@ class Desk:
         return {}
 
 
+def _held(lock: Path) -> FileLock:
+    """The lock of the ledger, taken; two programs that use the desk may save at the same moment."""
+    held = FileLock(lock)
+    with writing(lock, ELSEWHERE):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    return held
+
+
 def _write_ledger(ledger: Path, made: Mapping[str, list[str]]) -> None:
     temporary = ledger.with_suffix(".tmp")
-    temporary.write_text(json.dumps(made, indent=0, sort_keys=True), encoding="utf-8")
-    temporary.replace(ledger)
+    with writing(ledger, ELSEWHERE):
+        try:
+            temporary.write_text(json.dumps(made, indent=0, sort_keys=True), encoding="utf-8")
+            temporary.replace(ledger)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def fingerprint(path: Path) -> str:

@@ -22,11 +22,11 @@ import bottleneck as bn
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kairos.adr.desk import FEATURES, TARGETS
 from kairos.adr.instruments import read_us_sectors
+from kairos.adr.reading import decoding
 from kairos.adr.train import PREDICTIONS, compare_selections, evaluation_output, output
 from kairos.errors import InputError
 from kairos.evaluation.prediction import (
@@ -288,10 +288,8 @@ def _test_days(desk: Desk) -> tuple[Days, Array]:
 def _read(desk: Desk, name: str, columns: Sequence[str], step: str) -> pd.DataFrame:
     """Read a file with one row for each ticker and date."""
     path = desk.existing(name, f"what the step `{step}` makes; run it first")
-    try:
-        rows = pq.read_table(path, columns=list(columns)).to_pandas()
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"{path}: not a file of the step `{step}` ({error}); run it again") from error
+    with decoding(path, step):
+        rows = pq.read_table(path, columns=list(columns), page_checksum_verification=True).to_pandas()
     if missing := set(columns) - set(rows.columns):
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; run `{step}` again")
     twice = rows.duplicated(["ticker", "date"])
@@ -354,7 +352,10 @@ def _us_averages(desk: Desk, days: Days) -> dict[str, Array]:
     }
     for n, adr in enumerate(days.names):
         path = desk.existing(f"{FEATURES}/{adr}.parquet", f"the features of {adr}; run `features` first")
-        features = pd.read_parquet(path).drop(columns="ordinary_residual")
+        with decoding(path, "features"):
+            features = pd.read_parquet(path, page_checksum_verification=True).drop(
+                columns="ordinary_residual"
+            )
         rows = np.searchsorted(days.dates, features.index.to_numpy().astype("datetime64[D]"))
         peers = [us for us in features.columns if sector.get(us) and sector.get(us) == sector.get(adr)]
         averages["market_average"][rows, n] = features.to_numpy().mean(axis=1)

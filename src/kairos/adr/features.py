@@ -225,7 +225,16 @@ def features(desk: Desk) -> FeaturesReport:
         raise WorkError("no ADR has a row: " + "; ".join(_by_reason(skipped)))
     beta_source = "user" if desk.is_users(BETAS) else "desk"
     table = pd.concat(tables).sort_values(["ticker", "date"], ignore_index=True)
-    desk.save([(TARGETS, partial(table.assign(beta_source=beta_source).to_parquet, index=False))])
+    desk.save(
+        [
+            (
+                TARGETS,
+                partial(
+                    table.assign(beta_source=beta_source).to_parquet, index=False, write_page_checksum=True
+                ),
+            )
+        ]
+    )
     _remove_others(desk, written)
     return FeaturesReport(
         found=tuple(sorted(found, key=lambda entry: entry.adr)),
@@ -359,7 +368,7 @@ def _write_panel(days: Dates, names: Sequence[str], values: Array, path: Path) -
     note = pa.Schema.from_pandas(pd.DataFrame(index=index, columns=pd.Index([], dtype="str"))).metadata
     columns = [pa.array(dates), *map(pa.array, np.ascontiguousarray(values.T))]
     table = pa.Table.from_arrays(columns, names=["date", *names]).replace_schema_metadata(note)
-    pq.write_table(table, path, use_dictionary=False, write_statistics=False)
+    pq.write_table(table, path, use_dictionary=False, write_statistics=False, write_page_checksum=True)
 
 
 def _remove_others(desk: Desk, written: Sequence[Path]) -> None:

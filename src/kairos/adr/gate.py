@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from kairos.adr.evaluate import BY_ADR, MONTHLY
+from kairos.adr.reading import read_table
 from kairos.adr.train import evaluation_output
 from kairos.evaluation.prediction import expanding_mean
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Mode = Literal["full_sample", "expanding"]
 MODES: tuple[Mode, ...] = ("full_sample", "expanding")
+COLUMNS = {BY_ADR: ("ticker", "improvement"), MONTHLY: ("ticker", "month", "ic_improvement", "counted")}
+"""What is read of the evaluation."""
+
 Months = np.ndarray[Any, np.dtype[np.datetime64]]
 
 
@@ -69,12 +72,12 @@ def read_gates(desk: Desk) -> dict[Mode, Gate]:
     """
     into, rules = evaluation_output(desk), desk.settings.adr.gate
     by_adr, monthly = (
-        pd.read_csv(
+        read_table(
             desk.existing(f"{into}/{name}", "what the step `evaluate` makes; run it first"),
-            keep_default_na=False,
-            na_values=[""],
+            "evaluate",
+            columns,
         )
-        for name in (BY_ADR, MONTHLY)
+        for name, columns in COLUMNS.items()
     )
     passing = by_adr.loc[by_adr["improvement"] >= rules.min_improvement, "ticker"]
     counted = monthly["ic_improvement"].where(monthly["counted"])

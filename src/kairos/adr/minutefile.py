@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from kairos import __version__
 from kairos.adr.minutes import NEW_YORK, new_york_clock
+from kairos.adr.reading import decoding
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def write_minutes(
     empty = pd.DataFrame(index=index, columns=pd.Index([], dtype="str"))
     note = dict(pa.Schema.from_pandas(empty).metadata)
     table = pa.table(arrays).replace_schema_metadata(note | _beside(notes, marks))
-    pq.write_table(table, path, compression="zstd", use_dictionary=["date"])
+    pq.write_table(table, path, compression="zstd", use_dictionary=["date"], write_page_checksum=True)
 
 
 def read_minutes(path: Path) -> MinuteFile:
@@ -134,10 +135,8 @@ def read_minutes(path: Path) -> MinuteFile:
     """
     if not path.is_file():
         raise InputError(f"{path}: the file is missing")
-    try:
-        frame, notes = pd.read_parquet(path), notes_of(path)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: {error}") from None
+    with decoding(path):
+        frame, notes = pd.read_parquet(path, page_checksum_verification=True), notes_of(path)
     index = frame.index
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None:
         raise InputError(f"{path}: the index is {index.dtype}; expected times with a time zone")
@@ -153,9 +152,12 @@ def read_minutes(path: Path) -> MinuteFile:
 
 def write_again(source: Path, path: Path, notes: Mapping[str, Any], marks: Mapping[str, str]) -> None:
     """Write the table of a file under other notes and marks in its metadata; rows and columns stay."""
-    table = pq.read_table(source)
+    with decoding(source):
+        table = pq.read_table(source, page_checksum_verification=True)
     metadata = dict(table.schema.metadata or {}) | _beside(notes, marks)
-    pq.write_table(table.replace_schema_metadata(metadata), path, compression="zstd")
+    pq.write_table(
+        table.replace_schema_metadata(metadata), path, compression="zstd", write_page_checksum=True
+    )
 
 
 def _beside(notes: Mapping[str, Any], marks: Mapping[str, str]) -> dict[bytes, bytes]:
@@ -166,7 +168,8 @@ def _beside(notes: Mapping[str, Any], marks: Mapping[str, str]) -> dict[bytes, b
 
 def notes_of(path: Path) -> dict[str, Any]:
     """What the desk wrote beside a table."""
-    notes: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(NOTES, b"{}"))
+    with decoding(path):
+        notes: dict[str, Any] = json.loads((pq.read_schema(path).metadata or {}).get(NOTES, b"{}"))
     return notes
 
 

@@ -13,16 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kairos.adr import fairvalue
 from kairos.adr.desk import US_BETAS
 from kairos.adr.modelfile import ModelFile, read_model
+from kairos.adr.reading import decoding
 from kairos.adr.sources import read_us
 from kairos.adr.stream import sample
 from kairos.adr.train import output
-from kairos.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,12 +117,10 @@ def us_betas_on(
     """
     name = f"{US_BETAS}/{exchange}_{index}.parquet"
     path = desk.existing(name, "betas of the US stocks; run `features` first")
-    try:
+    with decoding(path, "features"):
         names = set(pq.read_schema(path).names)
         there = [stock for stock in stocks if stock in names]
-        table = pq.read_table(path, columns=["date", *there])
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: not a file of the step `features` ({error}); run it again") from None
+        table = pq.read_table(path, columns=["date", *there], page_checksum_verification=True)
     dates = table["date"].to_numpy().astype("datetime64[D]")
     rows = np.searchsorted(dates, days)
     rows[rows == len(dates)] = 0

@@ -21,6 +21,7 @@ from kairos.adr.evaluate import (
 )
 from kairos.adr.instruments import read_instruments
 from kairos.adr.modelfile import read_model
+from kairos.adr.reading import decoding, read_table
 from kairos.adr.train import METADATA, evaluation_output, output
 from kairos.report import AdrForecast, AdrGate, AdrMonth, AdrRow, AdrSheet, Estimate
 
@@ -56,7 +57,8 @@ def adr_sheet(desk: Desk) -> AdrSheet:
     )
     metadata = _table(desk, f"{output(desk)}/{METADATA}", "train")
     path = desk.existing(TARGETS, "the targets; run `features` first")
-    targets = pd.read_parquet(path)
+    with decoding(path, "features"):
+        targets = pd.read_parquet(path, page_checksum_verification=True)
     targets = targets[targets["ticker"].isin(by_adr["ticker"])]
     counted = monthly[monthly["counted"]]
     model = nulls[nulls["forecast"] == "model"].iloc[0]
@@ -106,7 +108,7 @@ def adr_sheet(desk: Desk) -> AdrSheet:
 
 def _table(desk: Desk, name: str, step: str) -> pd.DataFrame:
     path = desk.existing(name, f"what the step `{step}` makes; run it first")
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])  # an ADR may have the ticker NA
+    return read_table(path, step)
 
 
 def _estimate(row: pd.Series[float], label: str, n: Hashable) -> Estimate:
@@ -179,7 +181,9 @@ def _stocks(desk: Desk, trained: pd.DataFrame) -> list[tuple[str, int, int]]:
 def _suspicious(desk: Desk, names: list[str]) -> list[tuple[str, str, float]]:
     found = []
     for adr in names:
-        rows = pd.read_parquet(desk.existing(f"{FEATURES}/{adr}.parquet", f"the features of {adr}"))
+        path = desk.existing(f"{FEATURES}/{adr}.parquet", f"the features of {adr}")
+        with decoding(path, "features"):
+            rows = pd.read_parquet(path, page_checksum_verification=True)
         seen = rows.drop(columns="ordinary_residual")
         x, y = seen.to_numpy(), rows["ordinary_residual"].to_numpy()
         x, y = x - x.mean(axis=0), y - y.mean()

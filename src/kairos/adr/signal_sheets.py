@@ -20,6 +20,7 @@ from kairos.adr.evaluate_signal import (
     signal_reading,
 )
 from kairos.adr.minutefile import file_of, read_minutes
+from kairos.adr.reading import read_table
 from kairos.adr.signal import FUTURES, MODEL, NONE, days_file, signal_folder
 from kairos.report import Estimate
 from kairos.report.adr_signal import AdrSignalSheet, SignalAdr, SignalEntry, SignalForecast
@@ -104,7 +105,7 @@ def signal_sheet(desk: Desk) -> AdrSignalSheet:
 
 def _table(desk: Desk, name: str, step: str) -> pd.DataFrame:
     path = desk.existing(name, f"what the step `{step}` makes; run it first")
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])  # an ADR may have the ticker NA
+    return read_table(path, step)
 
 
 def _last_day(desk: Desk, adrs: list[str], day: str) -> tuple[np.ndarray, dict[str, Array]]:

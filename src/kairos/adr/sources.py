@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from kairos.adr.desk import ADR_QUOTES, ETF_MINUTES, US_MINUTES, Desk
 from kairos.adr.minutes import check_columns, future_name, refuse_bad_bars
+from kairos.adr.reading import decoding
 from kairos.adr.stream import Stream
 from kairos.errors import InputError
 
@@ -193,19 +194,16 @@ def _columns(
     """Stamps, columns of numbers, and arrivals where the file has them; `absent` stands in for columns."""
     if not path.is_file():
         raise InputError(f"{path}: the file is missing")
-    try:
-        with pq.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            if stamp not in schema.names and UNNAMED in schema.names:
-                stamp = UNNAMED  # the stamps are the index, without a name
-            there = [name for name in prices if name in schema.names or name not in absent]
-            check_columns(path, schema, stamp, there, zoned=zoned)
-            more = [RECEIVED] if RECEIVED in schema.names else []
-            if more:
-                check_columns(path, schema, RECEIVED, (), zoned=zoned)
-            table = file.read([stamp, *there, *more], use_threads=False)
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: {error}") from None
+    with decoding(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        schema = file.schema_arrow
+        if stamp not in schema.names and UNNAMED in schema.names:
+            stamp = UNNAMED  # the stamps are the index, without a name
+        there = [name for name in prices if name in schema.names or name not in absent]
+        check_columns(path, schema, stamp, there, zoned=zoned)
+        more = [RECEIVED] if RECEIVED in schema.names else []
+        if more:
+            check_columns(path, schema, RECEIVED, (), zoned=zoned)
+        table = file.read([stamp, *there, *more], use_threads=False)
     if table[stamp].null_count:
         row = pc.index(pc.is_null(table[stamp]), True).as_py() + 1
         raise InputError(f"{path}: row {row} has no time ({stamp})")

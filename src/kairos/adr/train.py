@@ -23,6 +23,7 @@ from kairos import __version__, executor
 from kairos.adr.desk import FEATURES, MODELS, TARGETS
 from kairos.adr.modelfile import ModelFile
 from kairos.adr.models import folder, make
+from kairos.adr.reading import decoding
 from kairos.adr.selection import rules
 from kairos.adr.walkforward import Plan, Sample, walk
 from kairos.adr.windows import Window, windows
@@ -308,10 +309,8 @@ def read_sample(path: Path, targets: pd.DataFrame) -> Sample:
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path, columns=columns)
-    except (pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"{path}: not a file of the step `features` ({error}); run it again") from error
+    with decoding(path, "features"):
+        return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
 
 
 def model_file(task: Task, sample: Sample, one: Trained) -> ModelFile | None:
@@ -411,7 +410,9 @@ def _top(file: ModelFile) -> list[str]:
 
 def _write(table: pd.DataFrame, path: Path) -> None:
     """Write a table as Parquet, without an index."""
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path, compression="zstd")
+    pq.write_table(
+        pa.Table.from_pandas(table, preserve_index=False), path, compression="zstd", write_page_checksum=True
+    )
 
 
 def _remove_others(desk: Desk, kept: Iterable[Path]) -> None:

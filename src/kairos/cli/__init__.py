@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kairos import __version__
-from kairos.cli import adr, audit, audit_adr, config, console, demo, doctor, live, log, rerun, simulate
+from kairos.cli import adr, audit, config, console, demo, doctor, failures, live, log, rerun, simulate
 from kairos.cli.stopping import WORDS, Stopped, stoppable
 from kairos.errors import KairosError
 
@@ -26,7 +26,6 @@ app.add_typer(simulate.app, name="simulate")
 app.command("demo")(demo.demo)
 app.add_typer(config.app, name="config")
 app.add_typer(audit.app, name="audit")
-audit.lookahead.command("adr")(audit_adr.lookahead_adr)
 app.command("doctor")(doctor.doctor)
 app.command("rerun")(rerun.rerun)
 
@@ -64,11 +63,8 @@ def _run(words: list[str], call: log.Call, stopped: Stopped) -> int:
     code = 0
     try:
         app(args=words, prog_name="kairos")
-    except KairosError as error:
-        call.error, code = str(error), error.exit_code
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        call.error, code = f"{where}{error.strerror or error}", 1
+    except failures.told() as error:
+        call.error, code = failures.words(error), error.exit_code if isinstance(error, KairosError) else 1
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 0
     except RuntimeError:

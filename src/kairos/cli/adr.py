@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kairos.cli import console, log
-from kairos.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+from kairos.cli.options import ConfigOption, JsonOption, SetOption, WaitOption, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,13 +83,15 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
         workers: WorkersOption = None,
         config: ConfigOption = None,
         overrides: SetOption = None,
+        wait: WaitOption = False,
         as_json: JsonOption = False,
     ) -> None:
         from kairos.adr.run import STEPS as DECLARED
 
         desk = desk_of(data, config, overrides, force, workers)
         log.start(desk.settings, data)
-        found = _done(next(step for step in DECLARED if step.name == name), desk)
+        with desk.turn(wait=wait):
+            found = _done(next(step for step in DECLARED if step.name == name), desk)
         if as_json:
             console.emit_json(_told(found))
             return
@@ -158,6 +160,7 @@ def run(
     workers: WorkersOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Do every step in turn, from raw minutes to the executed notebooks.
@@ -169,13 +172,14 @@ def run(
     desk = desk_of(data, config, overrides, force, workers)
     log.start(desk.settings, data)
     done = {}
-    for number, step in enumerate(DECLARED, 1):
-        if not as_json:
-            console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
-        found = _done(step, desk)
-        done[step.name] = _told(found)
-        for remark in found.remarks():
-            console.note(f"     {remark}")
+    with desk.turn(wait=wait):
+        for number, step in enumerate(DECLARED, 1):
+            if not as_json:
+                console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
+            found = _done(step, desk)
+            done[step.name] = _told(found)
+            for remark in found.remarks():
+                console.note(f"     {remark}")
     if as_json:
         console.emit_json(done)
 

@@ -6,8 +6,8 @@ import typer
 
 from kairos.cli import console
 from kairos.cli.adr import DataOption, WorkersOption, desk_of
-from kairos.cli.audit import ReportOption, show
-from kairos.cli.options import ConfigOption, JsonOption, SetOption
+from kairos.cli.audit_output import show
+from kairos.cli.options import ConfigOption, JsonOption, ReportOption, SetOption
 
 
 def lookahead_adr(

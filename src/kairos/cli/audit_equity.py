@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from kairos.cli import console
-from kairos.cli.options import ConfigOption, DbOption, JsonOption, NamespaceOption, SetOption, settings_of
+from kairos.cli.options import (
+    ConfigOption,
+    DbOption,
+    JsonOption,
+    NamespaceOption,
+    ReportOption,
+    SetOption,
+    settings_of,
+)
 
 
 def lookahead_equity(
@@ -30,9 +38,7 @@ def lookahead_equity(
     cuts: Annotated[int, typer.Option("--cuts", metavar="N", help="Random moments.")] = 3,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the moments and the futures.")] = 0,
     namespace: NamespaceOption = "main",
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the audit here.")
-    ] = None,
+    report: ReportOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     json: JsonOption = False,
@@ -46,7 +52,7 @@ def lookahead_equity(
     Example: kairos audit lookahead equity baseline risk4 --db data/kairos.duckdb --report audit.html
     """
     from kairos.audit.equity import lookahead
-    from kairos.cli.audit import show
+    from kairos.cli.audit_output import show
 
     settings = settings_of(config, overrides, db)
     names = [] if tables_only or tables else list(strategies or settings.equity.strategies)

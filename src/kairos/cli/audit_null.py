@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from kairos.cli import console
-from kairos.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+from kairos.cli.options import ConfigOption, JsonOption, ReportOption, SetOption, settings_of
 
 
 def null(
@@ -48,9 +47,7 @@ def null(
         int | None,
         typer.Option("--workers", help="Processes; without it `run.workers` of the settings."),
     ] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the audit here.")
-    ] = None,
+    report: ReportOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     overrides: SetOption = None,

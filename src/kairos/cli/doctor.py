@@ -18,6 +18,9 @@ def doctor(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="DIR", help="Also look at an ADR desk's data directory.")
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every part of the store, and name those that are damaged.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check Python, libraries, memory, disks, clock, keys, configuration, and how old the data are.
@@ -36,7 +39,7 @@ def doctor(
         findings.append(machine.Finding("configuration", "wrong", str(error), error.exit_code))
     else:
         findings.append(machine.Finding("configuration", "ok", f"digest {settings.digest()}"))
-        findings += [*machine.limits(settings), *freshness.store(settings, now)]
+        findings += [*machine.limits(settings), *freshness.store(settings, now, verify=verify)]
     if data is not None:
         findings += freshness.desk(data, now)
     if as_json:

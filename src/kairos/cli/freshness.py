@@ -20,16 +20,19 @@ LATE = 5
 """Sessions without a price after which the store is called old."""
 
 
-def store(settings: Settings, now: dt.datetime) -> list[Finding]:
+def store(settings: Settings, now: dt.datetime, *, verify: bool = False) -> list[Finding]:
     """Whether the store is whole, how old its data are, and which tables are stale.
 
     Parameters
     ----------
     now
         With a time zone.
+    verify
+        Read every part, and name those that are damaged.
     """
     from kairos.equity.context import open_store
     from kairos.equity.staleness import status
+    from kairos.store import check_parts
 
     opened = open_store(Path(settings.data.db), settings)
     if not opened.exists:
@@ -41,10 +44,14 @@ def store(settings: Settings, now: dt.datetime) -> list[Finding]:
     except KairosError as error:
         return [Finding("store", "wrong", str(error), error.exit_code)]
     parts = [Path(part.path) for table in snapshot.tables.values() for part in table.parts]
-    lost = [path for path in parts if not path.is_file()]
-    if lost:
-        return [Finding("store", "wrong", f"{len(lost)} parts are missing, e.g. {lost[0]}", 1)]
+    try:
+        check_parts(snapshot.tables.values())
+        read = opened.verify() if verify else None
+    except KairosError as error:
+        return [Finding("store", "wrong", str(error), 1)]
     told = f"snapshot {snapshot.id} with {len(snapshot.tables)} tables, published by {snapshot.code_version}"
+    if read:
+        told += f", {read.parts:,} parts read"
     return [
         Finding("store", "ok", told),
         in_the_future("clock and store", [*parts, *opened.layout.manifests.glob("*.json")], now.timestamp()),

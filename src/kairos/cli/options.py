@@ -37,7 +37,13 @@ SnapshotOption = Annotated[
     typer.Option("--snapshot", metavar="ID", help="An earlier state of the catalog; without it the newest."),
 ]
 WaitOption = Annotated[
-    bool, typer.Option("--wait", help="Wait while another program has the catalog open for writing.")
+    bool,
+    typer.Option(
+        "--wait", help="Wait for another run, or a program that has the catalog open for writing, to end."
+    ),
+]
+ReportOption = Annotated[
+    Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the audit here.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON on stdout.")]
 

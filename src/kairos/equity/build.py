@@ -114,12 +114,14 @@ def build(
     force : bool
         Make the named tables (or all) even if they are current.
     wait : bool
-        Wait for another run or an open shell instead of refusing.
+        Wait for another run that makes tables, or an open shell, to end instead of refusing.
 
     Raises
     ------
     InputError
         When a table or parameter does not exist, an input is missing, or the universe is empty.
+    WorkError
+        When another run changes the tables of the namespace, or the catalog is in use.
     """
     registry.check(settings)
     if as_of is not None and into == "main":
@@ -127,8 +129,9 @@ def build(
             "--as-of makes a truncated copy: name a namespace for it with --into, e.g. --into as_of_2020"
         )
     started, store = time.monotonic(), open_store(db, settings)
-    context = Context(store.snapshot(), settings, into, np.datetime64(as_of, "D") if as_of else None)
-    with store.publish(wait=wait) as tx:
+    store.snapshot()  # says what is wrong with the catalog, if it isn't one
+    with store.turn(into, wait=wait), store.publish(wait=wait) as tx:
+        context = Context(tx.base, settings, into, np.datetime64(as_of, "D") if as_of else None)
         command = _command(tables, as_of, into, force)
         report = build_into(tx, store, context, tables, command=command, force=force, progress=progress)
     report.snapshot = store.snapshot().id

@@ -33,7 +33,7 @@ from kairos.equity.vendor import TABLES
 from kairos.errors import InputError, WorkError
 from kairos.panel import Rows, in_force, place, take
 from kairos.settings import Settings
-from kairos.store import Part, Snapshot, Store, Table, check_parts, plain_form
+from kairos.store import Part, Snapshot, Store, Table, check_content, check_parts, plain_form
 from kairos.store.sql import quote, scan
 
 RAW = {"sep_base": "date", **{table.name: table.dated for table in TABLES}}
@@ -112,6 +112,7 @@ class Context:
     remembered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _panels: dict[tuple[str, Excerpt], Panels] = field(default_factory=dict)
     _keys: dict[int, pa.Table] = field(default_factory=dict)
+    _sound: set[str] = field(default_factory=set)
 
     def find(self, name: str) -> Table | None:
         """The table, None when it does not exist."""
@@ -145,10 +146,15 @@ class Context:
         }
 
     def connect(self, *names: str) -> duckdb.DuckDBPyConnection:
-        """A private DuckDB with a view for each named table that exists, cut at `as_of`."""
+        """A private DuckDB with a view for each named table that exists, cut at `as_of`.
+
+        DuckDB takes no notice of the pages' checksums: the content of a table is checked once before.
+        """
         con = self.snapshot.engine.connect()
         for table in filter(None, map(self.find, names)):
-            check_parts([table])
+            if table.fingerprint not in self._sound:
+                check_content([table], self.snapshot.engine.threads)
+                self._sound.add(table.fingerprint)
             cut = self._cut(table)
             where = f" WHERE {quote(cut)} <= DATE '{self.as_of}'" if cut else ""
             rows = scan(table.names, [part.path for part in table.parts])
@@ -173,7 +179,13 @@ class Context:
         wanted = list(dict.fromkeys([*columns, *([cut] if cut else [])]))
         chosen = None if tickers is None else pc.field("ticker").isin(list(tickers))
         try:
-            rows = pq.read_table(part.path, columns=wanted, read_dictionary=["ticker"], filters=chosen)
+            rows = pq.read_table(
+                part.path,
+                columns=wanted,
+                read_dictionary=["ticker"],
+                filters=chosen,
+                page_checksum_verification=True,
+            )
         except (pa.ArrowInvalid, OSError) as error:
             check_parts([table])
             raise InputError(f"table {table.name}: its part {part.path} is damaged: {error}") from error

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from kairos.disk import reason
 from kairos.equity.context import PRICES, Context, open_store
 from kairos.equity.frame import Ints, Mask, dates, encode, numbers
 from kairos.equity.matrix import NAME, check_rows, named
@@ -207,7 +208,12 @@ class _Stream:
         try:
             footer = pq.read_metadata(part.path)
             for group in range(footer.num_row_groups):
-                with pq.ParquetFile(part.path, metadata=footer, read_dictionary=self._texts) as file:
+                with pq.ParquetFile(
+                    part.path,
+                    metadata=footer,
+                    read_dictionary=self._texts,
+                    page_checksum_verification=True,
+                ) as file:
                     rows = file.read_row_group(group, columns=names, use_threads=False)
                 yield rows.select(names)
         except (pa.ArrowInvalid, OSError) as error:
@@ -325,7 +331,8 @@ def _in_place_of(target: Path) -> Iterator[Path]:
     except Timeout:
         raise WorkError(f"another export is writing into {target.parent}: wait for it") from None
     except OSError as error:
-        raise WorkError(f"cannot write {target}: {error}; make room or choose another --out") from error
+        why = reason(error, target, "choose another --out")
+        raise WorkError(f"cannot write {target}: {why}") from error
 
 
 def _swap(target: Path, new: Path, old: Path) -> None:

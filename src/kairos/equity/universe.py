@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from kairos.disk import writing
 from kairos.equity.context import ONE_ROW, Context, Excerpt, Panels, open_store
 from kairos.equity.frame import Array, Frame, Mask, dates
 from kairos.equity.size import size
@@ -287,11 +288,15 @@ def universe_list(
 
 def write_csv(rows: pa.Table, path: Path) -> None:
     """Write a table as CSV, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
-        pyarrow.csv.write_csv(rows, file, pyarrow.csv.WriteOptions(quoting_style="needed"))
-    beside.replace(path)
+    with writing(path, "choose another file"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("wb") as file:
+                pyarrow.csv.write_csv(rows, file, pyarrow.csv.WriteOptions(quoting_style="needed"))
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def _measures(context: Context, panels: Panels, rules: Universe) -> tuple[Array, Array, Array]:

@@ -20,7 +20,7 @@ from kairos.equity.ingest.load import ingest_into
 from kairos.equity.ingest.report import IngestReport
 from kairos.errors import InputError
 from kairos.settings import Settings
-from kairos.store import Snapshot
+from kairos.store import MAIN, Snapshot
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,10 @@ def update(
     begun = store.exists and store.snapshot().has("sep_base")
     if not begun and (from_vendor or not sources):
         raise InputError(f"{db} holds no prices yet; load them once with `kairos equity ingest` and `build`")
-    with tempfile.TemporaryDirectory(prefix="kairos-update-") if from_vendor else nullcontext("") as folder:
+    with (
+        store.turn(MAIN, wait=wait),
+        tempfile.TemporaryDirectory(prefix="kairos-update-") if from_vendor else nullcontext("") as folder,
+    ):
         fetched = None
         if from_vendor:
             fetched = download(Path(folder), since=_since(store.snapshot(), settings), settings=settings)

@@ -17,7 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.io.json import to_json_plotly
 from plotly.offline import get_plotlyjs
 
-from kairos.errors import InputError, WorkError
+from kairos.disk import writing
+from kairos.errors import InputError
 from kairos.report.charts import DARK
 from kairos.report.format import Kind, Value, is_number, show
 
@@ -262,15 +263,14 @@ class Page:
             raise InputError(f"{path}: is a folder; name a file, for example {path / 'report.html'}")
         html = self.render()
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(html, encoding="utf-8")
-            temporary.replace(path)
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            reason = f"{path}: the report can't be written ({error.strerror}); choose another file"
-            raise WorkError(reason) from error
+        with writing(path, "choose another file for the report"):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                temporary.write_text(html, encoding="utf-8")
+                temporary.replace(path)
+            finally:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
         return path
 
 

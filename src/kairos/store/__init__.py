@@ -17,11 +17,12 @@ none of it, and a killed run leaves the previous catalog.
 
 from kairos.store.parts import plain_form
 from kairos.store.publish import Transaction
-from kairos.store.snapshot import Snapshot, check_parts
+from kairos.store.snapshot import MAIN, Snapshot, check_content, check_parts
 from kairos.store.store import Store, Vacuumed, Verified
 from kairos.store.tables import RESULT, Part, Table
 
 __all__ = [
+    "MAIN",
     "RESULT",
     "Part",
     "Snapshot",
@@ -30,6 +31,7 @@ __all__ = [
     "Transaction",
     "Vacuumed",
     "Verified",
+    "check_content",
     "check_parts",
     "plain_form",
 ]

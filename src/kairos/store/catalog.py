@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import duckdb
 
+from kairos.disk import reason
 from kairos.errors import InputError, WorkError
 from kairos.store import sql
 from kairos.store.layout import Layout, log_of, sync
@@ -79,7 +80,10 @@ def read(layout: Layout) -> Manifest:
         except duckdb.Error as error:
             fault = error
         time.sleep(0.05)
-    raise InputError(f"database {layout.db} can't be read: {fault}") from fault
+    raise InputError(
+        f"database {layout.db} can't be read, it is damaged: put it back from a copy, or move it away, load "
+        f"the vendor's files and build again ({fault})"
+    ) from fault
 
 
 def check_free(layout: Layout) -> None:
@@ -134,7 +138,8 @@ def swap(layout: Layout, advance: Callable[[Manifest], Manifest]) -> tuple[Manif
             # Writers are still kept out: one that opened the old file just before the rename can't lock it.
             sync(layout.db.parent)
         except (OSError, duckdb.Error) as error:
-            raise WorkError(f"cannot publish into {layout.db}: {error}") from error
+            why = reason(error, layout.db, "choose another --db")
+            raise WorkError(f"cannot publish into {layout.db}: {why}") from error
         finally:
             _clear(layout)
     return before, after
@@ -260,7 +265,10 @@ def _manifest(connection: duckdb.DuckDBPyConnection, layout: Layout) -> Manifest
             f"{layout.db} was written by a newer Kairos, in a format that this one can't read: upgrade"
         )
     (text,) = connection.execute(f"SELECT manifest FROM {META}.catalog").fetchall()[0]
-    return Manifest.from_json(text, layout.folder)
+    try:
+        return Manifest.from_json(text, layout.folder)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"database {layout.db} is damaged: its manifest can't be read ({error})") from error
 
 
 def _foreign(db: Path) -> InputError:

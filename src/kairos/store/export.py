@@ -7,11 +7,12 @@ from uuid import uuid4
 
 import duckdb
 
+from kairos.disk import reason
 from kairos.errors import InputError, WorkError
 from kairos.store import sql
 from kairos.store.catalog import META, STORAGE_VERSION
 from kairos.store.layout import log_of, sync
-from kairos.store.snapshot import check_parts, in_order, query
+from kairos.store.snapshot import check_content, in_order, query
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ def export(snapshot: Snapshot, path: Path, engine: sql.Engine, *, force: bool) -
             raise InputError(f"{path} exists and is not an export of Kairos: choose another name")
         if not force:
             raise InputError(f"{path} exists: choose another name, or replace it with --force")
-    check_parts(snapshot.tables.values())
+    check_content(snapshot.tables.values(), engine.threads)
     beside = target.with_name(f"{target.name}.{uuid4().hex}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,8 @@ def export(snapshot: Snapshot, path: Path, engine: sql.Engine, *, force: bool) -
         beside.replace(target)
         sync(target.parent)
     except (OSError, duckdb.Error) as error:
-        raise WorkError(f"cannot write {path}: {error}") from error
+        why = reason(error, path, "choose another file")
+        raise WorkError(f"cannot write {path}: {why}") from error
     finally:
         beside.unlink(missing_ok=True)
         log_of(beside).unlink(missing_ok=True)

@@ -41,7 +41,7 @@ def load(layout: Layout, snapshot: str) -> Manifest:
     if len(meant) != 1:
         fault = f"{len(meant)} snapshots begin with" if meant else "no snapshot is kept under"
         raise InputError(f"{fault} {snapshot!r} in {layout.db}; kept are: {', '.join(known) or 'none'}")
-    return Manifest.from_json(_path(layout, meant[0]).read_text(), layout.folder)
+    return _read(layout, meant[0])
 
 
 def prune(layout: Layout, keep: int) -> None:
@@ -52,13 +52,35 @@ def prune(layout: Layout, keep: int) -> None:
     """
     states: list[str] = []
     for snapshot in reversed(kept(layout)):
-        path = _path(layout, snapshot)
-        state = Manifest.from_json(path.read_text(), layout.folder).state
+        state = _read(layout, snapshot).state
         if state not in states:
             states.append(state)
         if len(states) > keep:
-            path.unlink(missing_ok=True)
+            _path(layout, snapshot).unlink(missing_ok=True)
             states.pop()
+
+
+def check(layout: Layout) -> None:
+    """Read every manifest that is kept, so that a damaged one is named before any work is done.
+
+    Raises
+    ------
+    InputError
+        If one is damaged.
+    """
+    for snapshot in kept(layout):
+        _read(layout, snapshot)
+
+
+def _read(layout: Layout, snapshot: str) -> Manifest:
+    path = _path(layout, snapshot)
+    try:
+        return Manifest.from_json(path.read_text(encoding="utf-8"), layout.folder)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}): put it back from a copy, or delete it, and with it the snapshot "
+            f"{snapshot}; the published tables don't need it"
+        ) from error
 
 
 def _path(layout: Layout, snapshot: str) -> Path:

@@ -4,6 +4,7 @@
 
     data/kairos.duckdb              the catalog: views over the parts of one complete snapshot
     data/kairos.lock                held while a catalog is swapped
+    data/kairos.main.lock           held by a run that changes the tables of the namespace ``main``
     data/kairos/sep/<digest>.parquet        parts, named by the hash of their bytes
     data/kairos/_catalogs/<snapshot>.json   manifests of the snapshots that are kept
 """
@@ -16,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from kairos.errors import InputError, WorkError
+from kairos.disk import writing
+from kairos.errors import InputError
 
 TEMPORARY = ".tmp"
 SPILL = "_spill_"
@@ -60,6 +62,10 @@ class Layout:
         """File that a publisher locks."""
         return self.db.with_suffix(".lock")
 
+    def turn(self, namespace: str) -> Path:
+        """File that a run locks which changes the tables of a namespace."""
+        return self.db.with_suffix(f".{namespace}.lock")
+
     @property
     def next(self) -> Path:
         """The catalog under construction; its name makes DuckDB give it the same database name."""
@@ -80,17 +86,18 @@ def write_durably(path: Path, data: bytes | memoryview) -> None:
         If the disk is full, or the folder can't be written.
     """
     temporary = path.with_name(f"{path.name}.{uuid4().hex}{TEMPORARY}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise WorkError(f"cannot write {path}: {error.strerror}; make room or choose another --db") from error
+    with writing(path, "choose another --db"):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
 
 def sync(path: Path) -> None:

@@ -5,7 +5,8 @@ content is one file, shared by names, namespaces and snapshots.
 
 Snappy is as fast as Zstandard at level 1 and 8 % larger (10 M rows × 12 FLOAT columns: 0.7 s of a core). Its
 bytes depend on nothing but the rows. Byte-stream splitting and dictionaries of floats don't pay. Only the key
-carries statistics.
+carries statistics. Every page has a checksum, because a wrong bit of a number looks like another number: a
+tenth of a millisecond a MB.
 """
 
 from __future__ import annotations
@@ -200,6 +201,7 @@ def _encode(table: pa.Table, key: Sequence[str]) -> memoryview:
         use_dictionary=text or False,
         write_statistics=list(key),
         store_schema=False,
+        write_page_checksum=True,
     )
     return memoryview(room)[: sink.tell()]
 

@@ -10,7 +10,7 @@ import duckdb
 from kairos.errors import WorkError
 from kairos.store import sql
 from kairos.store.parts import OrderedKeys, check_unique, column_types, merge, write_parts
-from kairos.store.snapshot import MAIN, Snapshot
+from kairos.store.snapshot import MAIN, Snapshot, check_content
 from kairos.store.tables import Manifest, Part, Table, plain
 from kairos.store.version import code_version
 
@@ -254,6 +254,7 @@ class Transaction:
         for year in dict.fromkeys(years):
             group = [part for part, its in zip(table.parts, years, strict=True) if its == year]
             if len(group) > 1:
+                check_content([replace(table, parts=tuple(group))], self._engine.threads)
                 rows = merge(group, table.names, table.key, self._engine)
                 group = write_parts(
                     self._layout.folder / table.name, table.name, [rows], table.key, self._engine.threads

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from kairos.errors import InputError
 from kairos.store import sql
+from kairos.store.tables import digest
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -177,6 +179,28 @@ def check_parts(tables: Iterable[Table]) -> None:
                     f"(after a move of the database, the folder of the same name must lie beside it), "
                     f"or make the table anew with --force"
                 )
+
+
+def check_content(tables: Iterable[Table], threads: int) -> None:
+    """Check that parts hold what was written: the digest of their bytes is their name.
+
+    Raises
+    ------
+    InputError
+        If a part is missing, or holds something else; the message names the parts.
+    """
+    tables = list(tables)
+    check_parts(tables)
+    parts = list(dict.fromkeys(part for table in tables for part in table.parts))
+    with ThreadPoolExecutor(threads) as pool:
+        sound = list(pool.map(lambda part: digest(part.path.read_bytes()) == part.digest, parts))
+    damaged = [str(part.path) for part, good in zip(parts, sound, strict=True) if not good]
+    if damaged:
+        listed = ", ".join(damaged[:5])
+        raise InputError(
+            f"{len(damaged)} of {len(parts)} parts are damaged: {listed}{' …' if damaged[5:] else ''}; "
+            "put them back from a copy, or delete them and make their tables anew"
+        )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -6,27 +6,28 @@ import datetime as dt
 import logging
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from kairos.disk import writing
 from kairos.errors import InputError, WorkError
 from kairos.store import catalog, history
 from kairos.store.export import export
 from kairos.store.layout import SPILL, TEMPORARY, Layout
 from kairos.store.publish import Transaction
-from kairos.store.snapshot import Snapshot, check_parts
+from kairos.store.snapshot import Snapshot, check_content
 from kairos.store.sql import Engine
-from kairos.store.tables import Manifest, digest
+from kairos.store.tables import Manifest
+from kairos.turns import turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from kairos.store.tables import Part
+    from kairos.store.tables import Part, Table
 
 PATIENCE = 30.0
 """Seconds that a publisher waits for another one, which takes fractions of a second."""
@@ -153,12 +154,26 @@ class Store:
                 tx.drop("universe_old")
         """
         base = self._published() if self.exists else Manifest.empty()
+        history.check(self.layout)
         if not wait:
             catalog.check_free(self.layout)
         transaction = Transaction(Snapshot(base, self.engine), self.layout, self.engine, self.compact_parts)
         yield transaction
         if not transaction.empty:
             self._commit(transaction.advance, timeout if wait else 0.0)
+
+    def turn(self, namespace: str, *, wait: bool) -> AbstractContextManager[None]:
+        """Be the only run that changes the tables of a namespace; another one waits for it, or is refused.
+
+        Without it two runs that load and build would both begin with the same tables, and the later one
+        would publish over what the other has loaded.
+
+        Raises
+        ------
+        WorkError
+            When another run is at it, and `wait` is not wanted.
+        """
+        return turn(self.layout.turn(namespace), f"the tables `{namespace}` of {self.db}", wait=wait)
 
     def relocate(self) -> int:
         """Write the views anew after the catalog and its folder were moved; return the number of tables.
@@ -185,18 +200,11 @@ class Store:
             If a part is missing, or its content isn't what its name says; the message names the parts.
         """
         parts: dict[Path, Part] = {}
+        tables: list[Table] = []
         for manifest in self._manifests():
-            check_parts(manifest.tables.values())
             parts |= manifest.parts()
-        with ThreadPoolExecutor(self.engine.threads) as pool:
-            sound = list(pool.map(lambda part: digest(part.path.read_bytes()) == part.digest, parts.values()))
-        damaged = [str(path) for path, good in zip(parts, sound, strict=True) if not good]
-        if damaged:
-            listed = ", ".join(damaged[:5])
-            raise InputError(
-                f"{len(damaged)} of {len(parts)} parts are damaged: {listed}{' …' if damaged[5:] else ''}; "
-                "put them back from a copy, or delete them and make their tables anew"
-            )
+            tables += manifest.tables.values()
+        check_content(tables, self.engine.threads)
         return Verified(len(parts), sum(part.bytes for part in parts.values()))
 
     def vacuum(self, *, age: dt.timedelta = dt.timedelta(days=1), dry_run: bool = False) -> Vacuumed:
@@ -291,16 +299,13 @@ class Store:
     def _lock(self) -> Iterator[None]:
         lock = FileLock(self.layout.lock)
         try:
-            self.layout.lock.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=PATIENCE)
+            with writing(self.layout.lock, "choose another --db"):
+                self.layout.lock.parent.mkdir(parents=True, exist_ok=True)
+                lock.acquire(timeout=PATIENCE)
         except Timeout as error:
             raise WorkError(
                 f"another run has been publishing into {self.db} for {PATIENCE:.0f} seconds (it holds "
                 f"{self.layout.lock}): repeat the command when it has ended; nothing was published"
-            ) from error
-        except OSError as error:
-            raise WorkError(
-                f"cannot write {self.layout.lock}: {error.strerror}; choose another --db"
             ) from error
         try:
             yield

@@ -16,7 +16,7 @@ from kairos.equity.ingest.sources import find, scan
 from kairos.equity.ingest.stage import Repeats, Staged, settle_repeats, stage
 from kairos.errors import InputError, WorkError
 from kairos.settings import load
-from kairos.store import Store, ledger
+from kairos.store import MAIN, Store, check_content, ledger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,8 @@ def ingest(
     settings
         By default those of :func:`kairos.settings.load`.
     wait
-        Wait while somebody else has the catalog open for writing, instead of failing.
+        Wait while another run changes the tables or somebody has the catalog open for writing, instead of
+        failing.
     store
         The store, when it is open already.
     today
@@ -91,7 +92,7 @@ def ingest(
     )
     if reject:
         rejects.check_target(reject)
-    with store.publish(wait=wait) as tx:
+    with store.turn(MAIN, wait=wait), store.publish(wait=wait) as tx:
         return ingest_into(tx, store, sources, settings=settings, reject=reject, today=today)
 
 
@@ -110,7 +111,9 @@ def ingest_into(
         raise InputError(f"{own[0]} is the database itself; load other files into it.")
     with tx.base.connect() as con, tempfile.TemporaryDirectory(prefix="kairos-ingest-") as work:
         staged = _stage(con, found, Path(work), reject, today or dt.datetime.now(dt.UTC).date())
-        merged = [merge(con, one, _stored(tx.base, one.source.table.name)) for one, _, _ in staged]
+        stored = [_stored(tx.base, one.source.table.name) for one, _, _ in staged]
+        check_content(filter(None, stored), store.engine.threads)  # for it is written anew
+        merged = [merge(con, one, table) for (one, _, _), table in zip(staged, stored, strict=True)]
         actions = _actions(tx.base, merged)
         reports = tuple(
             _put(con, tx, after, actions, *loaded) for after, loaded in zip(merged, staged, strict=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.csv
 
+from kairos.disk import writing
 from kairos.errors import InputError
 
 
@@ -17,8 +18,14 @@ def write(folder: Path, files: Mapping[str, pa.Table | Mapping[str, Any]]) -> li
     """Write tables as CSV and mappings as JSON: under other names first, renamed when all are complete."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file; name a folder")
-    folder.mkdir(parents=True, exist_ok=True)
     ready = {folder / name: folder / f".{name}.part" for name in files}
+    with writing(folder, "choose another --out"):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(ready, files)
+    return list(ready)
+
+
+def _write(ready: Mapping[Path, Path], files: Mapping[str, pa.Table | Mapping[str, Any]]) -> None:
     try:
         for beside, content in zip(ready.values(), files.values(), strict=True):
             if isinstance(content, pa.Table):
@@ -32,4 +39,3 @@ def write(folder: Path, files: Mapping[str, pa.Table | Mapping[str, Any]]) -> li
     finally:
         for beside in ready.values():
             beside.unlink(missing_ok=True)
-    return list(ready)
