@@ -18,6 +18,7 @@ FLOORS = [
     {"market"},
     {"store"},
     {"executor", "pipeline"},
+    {"remote"},
     {"settings"},
     {"errors"},
 ]

@@ -239,7 +239,7 @@ def _run(desk: Desk, tasks: Sequence[Task], progress: Callable[[int, int], objec
     found = executor.run(
         train_one,
         tasks,
-        workers=desk.settings.run.workers,
+        workers=desk.settings.run,
         name=lambda task: task.ticker,
         progress=progress,
     )

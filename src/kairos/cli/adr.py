@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kairos.cli import console
-from kairos.cli.options import ConfigOption, JsonOption, SetOption, settings_of
+from kairos.cli.options import (
+    ConfigOption,
+    ExecutorOption,
+    JsonOption,
+    SchedulerOption,
+    SetOption,
+    WorkersOption,
+    run_settings,
+    settings_of,
+    worked_in,
+    written_to,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kairos.adr.desk import Desk
     from kairos.adr.run import Report, Step
@@ -22,12 +33,10 @@ app = typer.Typer(
 )
 
 DataOption = Annotated[
-    Path, typer.Option("--data", metavar="DIR", help="The data directory, the folder that holds data/raw.")
+    Path,
+    worked_in("The data directory, the folder that holds data/raw, or its URL.", "--data", metavar="DIR"),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that the desk did not make.")]
-WorkersOption = Annotated[
-    int | None, typer.Option("--workers", metavar="N", help="Processes; without it `run.workers`.")
-]
 
 
 STEPS = {
@@ -47,7 +56,11 @@ STEPS = {
 
 
 def _desk(
-    data: Path, config: Path | None, overrides: list[str] | None, force: bool, workers: int | None = None
+    data: Path,
+    config: Path | None,
+    overrides: list[str] | None,
+    force: bool,
+    run: Sequence[str] = (),
 ) -> "Desk":
     """The data directory with its settings: those of --config, or of its own kairos.toml."""
     from importlib.util import find_spec
@@ -62,8 +75,7 @@ def _desk(
     if not data.is_dir():
         raise InputError(f"{data}: there is no such folder; --data names the one that holds data/raw")
     own = data / DEFAULT_FILE
-    more = [f"run.workers={workers}"] if workers is not None else []
-    settings = settings_of(config or (own if own.is_file() else None), [*(overrides or []), *more])
+    settings = settings_of(config or (own if own.is_file() else None), [*(overrides or []), *run])
     return Desk(data, settings, force)
 
 
@@ -73,6 +85,8 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
     def command(
         data: DataOption,
         force: ForceOption = False,
+        executor: ExecutorOption = None,
+        scheduler: SchedulerOption = None,
         workers: WorkersOption = None,
         config: ConfigOption = None,
         overrides: SetOption = None,
@@ -80,7 +94,7 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
     ) -> None:
         from kairos.adr.run import STEPS as DECLARED
 
-        desk = _desk(data, config, overrides, force, workers)
+        desk = _desk(data, config, overrides, force, run_settings(executor, scheduler, workers))
         found = _done(next(step for step in DECLARED if step.name == name), desk)
         columns, rows = found.table()
         if as_json:
@@ -116,7 +130,7 @@ for _name, _text in STEPS.items():
 @app.command()
 def report(
     data: DataOption,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The HTML report to write.")],
+    out: Annotated[Path, written_to("The HTML report to write.", "--out", metavar="FILE")],
     config: ConfigOption = None,
     overrides: SetOption = None,
 ) -> None:
@@ -140,6 +154,8 @@ def report(
 def run(
     data: DataOption,
     force: ForceOption = False,
+    executor: ExecutorOption = None,
+    scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -149,12 +165,14 @@ def run(
     Example: kairos adr run --data desk
     """
     from kairos.adr.run import STEPS as DECLARED
+    from kairos.remote import send
 
-    desk = _desk(data, config, overrides, force, workers)
+    desk = _desk(data, config, overrides, force, run_settings(executor, scheduler, workers))
     for number, step in enumerate(DECLARED, 1):
         console.say(f"{number}/{len(DECLARED)}  {step.name}: {step.what}")
         for remark in _done(step, desk).remarks():
             console.note(f"     {remark}")
+        send(desk.root)
 
 
 @app.command()

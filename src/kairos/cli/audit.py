@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kairos.cli import console
+from kairos.cli.options import written_to
 
 if TYPE_CHECKING:
     from kairos.audit import Audit
@@ -17,7 +18,7 @@ lookahead = typer.Typer(help="Make everything again from altered inputs and comp
 app.add_typer(lookahead, name="lookahead")
 
 ReportOption = Annotated[
-    Path | None, typer.Option("--report", metavar="FILE", help="Write the page of the audit here.")
+    Path | None, written_to("Write the page of the audit here.", "--report", metavar="FILE")
 ]
 
 
