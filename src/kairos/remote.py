@@ -7,6 +7,7 @@ has a local mirror (:func:`mirrored`), which brings and sends what has changed.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import importlib
 import json
@@ -351,10 +352,11 @@ class _There:
 def _mark(info: dict[str, Any]) -> str:
     """What changes with a file: its tag, or its size and the time of its last change."""
     tag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
-    times = [
-        info[key] for key in ("mtime", "LastModified", "last_modified", "updated", "created") if key in info
-    ]
-    return str(tag) if tag else f"{info['size']} {times[0] if times else ''}"
+    kinds = ("mtime", "LastModified", "last_modified", "updated", "created")
+    time = next((info[kind] for kind in kinds if kind in info), "")
+    if isinstance(time, dt.datetime):  # a list of files may have seconds where a single file has a date
+        time = time.timestamp()
+    return str(tag) if tag else f"{info['size']} {time}"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`kairos adr …`: the desk's steps, one command each, and all of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +21,7 @@ from kairos.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from kairos.adr.desk import Desk
     from kairos.adr.run import Report, Step
