@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from kairos.errors import InputError, WorkError
 
@@ -154,7 +154,7 @@ def mirrored(place: Path | str) -> Iterator[Path]:
     url = str(place).rstrip("/")
     root = cache() / hashlib.sha256(url.encode()).hexdigest()[:16]
     root.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{root}.lock"):
+    with _alone(root, url):
         mirror = Mirror(url, root)
         mirror.bring()
         mirror.send()
@@ -165,6 +165,19 @@ def mirrored(place: Path | str) -> Iterator[Path]:
             mirror.send()
         finally:
             del _mirrors[root]
+
+
+@contextmanager
+def _alone(root: Path, url: str) -> Iterator[None]:
+    lock = FileLock(f"{root}.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise WorkError(f"{url}: another process works in its mirror {root}; let it end first") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def send(root: Path) -> None:

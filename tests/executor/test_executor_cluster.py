@@ -160,7 +160,8 @@ def test_minute_signals(
     assert len(here) == 9
     for name in here:
         desk.path(name).unlink()
-    there = adr_minutes_desk.open_desk(desk.root, *on(cluster))
+    monkeypatch.chdir(tmp_path)  # the workers are elsewhere
+    there = adr_minutes_desk.open_desk(Path("desk"), *on(cluster))
     baseline_step.baseline(there)
     lossy = partial(_lossy_terms, tmp_path / "mark", signal_step._term_contents)
     monkeypatch.setattr(signal_step, "_term_contents", lossy)
@@ -187,13 +188,14 @@ def test_a_sweep(
 
     def swept(*overrides: str) -> dict[str, tuple[Any, bytes]]:
         found = sweep(
-            market.db,
+            market.db.relative_to(tmp_path),
             list(variants),
             alpha="feat_price_action.ret_5d",
             settings=load(overrides=[*entries, *overrides]),
         )
         return {v.headline["strategy"]: (v.headline, v.judged.tobytes()) for v in found.variants}
 
+    monkeypatch.chdir(tmp_path)  # the workers are elsewhere
     here = swept("run.workers=1")
     lossy = partial(_lossy_variant, tmp_path / "mark", sweep_step._one)
     monkeypatch.setattr(sweep_step, "_one", lossy)

@@ -153,6 +153,12 @@ def test_a_mirror_brings_and_sends_what_has_changed(place: str, monkeypatch: pyt
         assert held(place)["late"] == "5"
 
 
+def test_one_process_at_a_time_works_in_a_mirror() -> None:
+    put("memory://alone", a="1")
+    with remote.mirrored("memory://alone"), pytest.raises(WorkError, match="another process works"):
+        write_at(remote.mirrored, "memory://alone")
+
+
 def read(path: str) -> str:
     return Path(path).read_text()
 

@@ -417,4 +417,4 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 def _remove_others(desk: Desk, kept: Iterable[Path]) -> None:
     """Remove model files of earlier runs that this one did not write."""
     there = set(desk.path(output(desk)).glob("*/*.pkl")) - set(kept)
-    desk.remove(str(path.relative_to(desk.root.resolve())) for path in sorted(there))
+    desk.remove(str(path.relative_to(desk.root)) for path in sorted(there))

@@ -100,7 +100,7 @@ def sweep(
     store = open_store(db, settings)
     seen = store.snapshot(snapshot)
     column = resolve(Context(seen, settings, namespace), alpha)
-    work = partial(_one, db, seen.id, namespace, settings, column, lower_is_better)
+    work = partial(_one, db.resolve(), seen.id, namespace, settings, column, lower_is_better)
     found = executor.run(work, list(strategies), workers=settings.run, progress=progress)
     found.sort(key=lambda variant: -np.nan_to_num(variant.headline["sharpe"], nan=-np.inf))
     with store.publish(wait=wait) as tx:
