@@ -5,6 +5,7 @@ Each worker that is told to die kills itself with SIGKILL in the middle of a tas
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -23,7 +24,6 @@ from tables_market import built
 import kairos.adr.baseline as baseline_step
 import kairos.adr.signal as signal_step
 import kairos.adr.train as train_step
-import kairos.equity.backtest.sweep as sweep_step
 from kairos import executor
 from kairos.adr.desk import BASELINE, MODELS, Desk
 from kairos.equity.backtest.sweep import sweep, variants_of
@@ -33,6 +33,7 @@ from kairos.settings.tree import Run
 from kairos.simulate.equity import simulate
 
 distributed = pytest.importorskip("distributed")
+sweep_step = importlib.import_module("kairos.equity.backtest.sweep")
 
 
 class Counted(distributed.diagnostics.plugin.SchedulerPlugin):

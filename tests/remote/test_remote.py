@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import adr_train_desk
 import pytest
 from typer.testing import CliRunner
 
 from kairos import executor, remote
+from kairos.adr.desk import MODELS
 from kairos.errors import InputError, WorkError
 
 fsspec = pytest.importorskip("fsspec")
@@ -226,10 +228,6 @@ def test_commands_take_urls(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_desk_in_a_bucket(bucket: str, tmp_path: Path) -> None:
     """A step on a desk in a bucket writes there what it writes on the disk; a report goes there, too."""
-    import adr_train_desk
-
-    from kairos.adr.desk import MODELS
-
     root = adr_train_desk.write(tmp_path / "desk", adr_train_desk.market(adrs=["ABC"]))
     fs, there = fsspec.core.url_to_fs(f"{bucket}/desk")
     fs.put(f"{root}/", f"{there}/", recursive=True)
@@ -239,5 +237,7 @@ def test_a_desk_in_a_bucket(bucket: str, tmp_path: Path) -> None:
         command = [*kairos, "adr", "train", "--data", desk, "--workers", "1", *own]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
         assert done.returncode == 0, done.stderr
-    sent = held(f"{bucket}/desk/{MODELS}/lasso")
-    assert len(sent) > 3
+    fs.invalidate_cache()
+    here = {path.relative_to(root).as_posix(): path.read_bytes() for path in (root / MODELS).rglob("*.*")}
+    assert {name[len(there) + 1 :]: fs.cat_file(name) for name in fs.find(f"{there}/{MODELS}")} == here
+    assert len(here) > 5
