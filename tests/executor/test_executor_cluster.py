@@ -244,8 +244,11 @@ def test_what_is_not_installed_is_told(name: str, library: str, monkeypatch: pyt
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["dask", "ray"])
-def test_without_a_scheduler_workers_are_started_here(name: str, tmp_path: Path) -> None:
+def test_without_a_scheduler_workers_are_started_here(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip(name)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # the functions of this file are found there
     how = load(overrides=[f"run.executor={name}", "run.workers=3"]).run
     work = partial(product, np.arange(160_000.0).reshape(400, 400))
     lossy = partial(dies_once, tmp_path / "mark", work)

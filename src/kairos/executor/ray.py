@@ -64,8 +64,17 @@ def _connected(how: Run, tasks: int) -> Iterator[Any]:
         raise InputError(f"run.scheduler {how.scheduler}: no Ray cluster answers there ({error})") from None
     try:
         if how.scheduler:
-            worker = ray.remote(num_cpus=1)(versions)
-            refuse_others({how.scheduler: ray.get(worker.remote())})
+            _check(ray, how.scheduler)
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check(ray: Any, address: str) -> None:
+    """Refuse a cluster whose results could differ from those made here."""
+    worker = ray.remote(num_cpus=1)(versions)
+    try:
+        found = ray.get(worker.remote())
+    except ray.exceptions.RayError as error:
+        raise InputError(f"run.scheduler {address}: Kairos does not work there ({error})") from None
+    refuse_others({address: found})
