@@ -194,6 +194,15 @@ def is_current(desk: Desk, name: str, made_of: str) -> bool:
     return metadata.get(MADE_OF, b"").decode() == made_of
 
 
+def mark_of(desk: Desk, name: str) -> str:
+    """What a file is known by: the digest of what the desk made it of; one of the user by size and time."""
+    path = desk.path(name)
+    if desk.is_users(name):
+        return marks([path])[0]
+    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
+    return metadata.get(MADE_OF, b"").decode()
+
+
 def digest(*parts: object) -> str:
     """Hash of what a file is made of: texts, and files by path, size and time of their last change."""
     state = hashlib.sha256(__version__.encode())

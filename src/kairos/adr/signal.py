@@ -32,6 +32,7 @@ from kairos.adr.minutefile import (
     file_of,
     files_of,
     is_current,
+    mark_of,
     marks,
     notes_of,
     read_minutes,
@@ -263,9 +264,8 @@ def _write_signal(desk: Desk, one: Instrument, gate: Gate, slopes: Calibration) 
     term_path = desk.path(file_of(terms_folder(desk), one.adr))
     name = file_of(signal_folder(desk, gate.mode), one.adr)
     settings = desk.settings.adr.signal
-    key = digest(
-        gate.digest(one.adr), desk.settings.adr.gate, settings, slopes.digest(), *marks([source, term_path])
-    )
+    made_of = [mark_of(desk, file_of(folder, one.adr)) for folder in (BASELINE, terms_folder(desk))]
+    key = digest(gate.digest(one.adr), desk.settings.adr.gate, settings, slopes.digest(), *made_of)
     if not desk.force and is_current(desk, name, key):
         rows: list[dict[str, Any]] = notes_of(desk.path(name))["days"]
         return rows
