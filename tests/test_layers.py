@@ -18,7 +18,7 @@ FLOORS = [
     {"market"},
     {"store"},
     {"executor", "pipeline", "turns"},
-    {"disk"},
+    {"disk", "remote"},
     {"settings"},
     {"errors"},
 ]

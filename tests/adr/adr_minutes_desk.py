@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,16 @@ def open_desk(root: Path, *overrides: str, force: bool = False) -> Desk:
     return Desk(root, load(overrides=[*SETTINGS, *overrides]), force)
 
 
-def build(root: Path) -> Desk:
-    """Six ADRs on six exchanges, without what the desk makes itself from minutes."""
+def build(root: Path, adrs: int = 6, us_stocks: int = 24, minutes: Sequence[str] = MONTHS) -> Desk:
+    """ADRs on as many exchanges, without what the desk makes itself from minutes."""
     simulate_desk(
-        root, adrs=6, us_stocks=24, months=15, seed=4, minutes=MONTHS, derived=("us_closes", "betas")
+        root,
+        adrs=adrs,
+        us_stocks=us_stocks,
+        months=15,
+        seed=4,
+        minutes=minutes,
+        derived=("us_closes", "betas"),
     )
     desk = open_desk(root)
     convert(desk)

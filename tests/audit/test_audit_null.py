@@ -21,7 +21,7 @@ from kairos.errors import InputError
 from kairos.evaluation.significance import mean_test
 from kairos.settings import load
 
-SETTINGS = load(overrides=["adr.evaluation.draws=300"])
+SETTINGS = load(overrides=["adr.evaluation.draws=300", "run.workers=1"])
 
 
 Seen = list[tuple[str, list[Sighting]]]
@@ -111,7 +111,7 @@ def overlapping_and_slow(test: str) -> bool:
 
 def test_sound_signals_pass() -> None:
     """All but one of those that are known to find too many."""
-    audit = null_markets(["signals"], settings=SETTINGS, markets=12, effect=0.0, workers=1)
+    audit = null_markets(["signals"], settings=SETTINGS, markets=12, effect=0.0)
     assert len(audit.rates) == 12
     assert [rate.test for rate in audit.too_many if not overlapping_and_slow(rate.test)] == []
     assert len(audit.too_many) <= 1
@@ -138,7 +138,7 @@ def gate_audit(monkeypatch: pytest.MonkeyPatch) -> NullAudit:
     monkeypatch.setattr(null_gate, "ADRS", 12)
     monkeypatch.setattr(null_gate._Study, "fitted", lambda study: study.exact(0.0))
     monkeypatch.setattr(null_gate._Study, "of", _known(null_gate._Study.of))
-    return null_markets(["gate"], settings=SETTINGS, markets=10, effect=0.0, workers=1)
+    return null_markets(["gate"], settings=SETTINGS, markets=10, effect=0.0)
 
 
 def _known(of: Any) -> Any:
@@ -166,7 +166,7 @@ def strategies_audit(monkeypatch: pytest.MonkeyPatch, effect: float = 0.0) -> Nu
         return list(0.01 * np.random.default_rng(seed).standard_t(5, size=(12, 500)))
 
     monkeypatch.setattr(null_strategies, "_trials", trials)
-    return null_markets(["strategies"], settings=SETTINGS, markets=60, effect=effect, workers=1)
+    return null_markets(["strategies"], settings=SETTINGS, markets=60, effect=effect)
 
 
 def test_deflated_ratios_pass_and_find_skill(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_a_ratio_that_is_not_deflated_is_caught(monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture(scope="module")
 def one_market() -> NullAudit:
     """Every part on one market, through the desk's models and the engine."""
-    return null_markets(settings=SETTINGS, markets=1, seed=3, workers=1)
+    return null_markets(settings=SETTINGS, markets=1, seed=3)
 
 
 def test_every_part_tells_of_both_worlds(one_market: NullAudit) -> None:
@@ -245,7 +245,10 @@ def test_arguments_out_of_range(arguments: dict[str, Any], message: str) -> None
 
 @pytest.mark.slow
 def test_the_number_of_workers_changes_nothing() -> None:
-    one, two = (null_markets(settings=SETTINGS, markets=2, workers=workers).rates for workers in (1, 2))
+    one, two = (
+        null_markets(settings=load(overrides=[f"run.workers={workers}"]), markets=2).rates
+        for workers in (1, 2)
+    )
     assert [str(rate) for rate in one] == [str(rate) for rate in two]
 
 
@@ -260,7 +263,7 @@ SHORTENED = 0.11
 @pytest.mark.parametrize("part", ["signals", "gate", "strategies"])
 def test_rates_hold_on_many_markets(part: str) -> None:
     """400 markets: no rate's interval lies above its promise, but for what is known of slow signals."""
-    audit = null_markets([part], settings=load(), markets=400, workers=1)
+    audit = null_markets([part], settings=SETTINGS, markets=400)
     print(f"\n{part}: {audit.seconds:.0f} s")
     for rate in audit.rates:
         print(f"{rate.test}: {rate.rate:.3f} [{rate.low:.3f}, {rate.high:.3f}], nominal {rate.nominal:.3f}")

@@ -8,8 +8,10 @@ import signal
 import numpy as np
 import pytest
 
+from kairos.cli.options import run_settings
 from kairos.errors import InputError, WorkError
-from kairos.executor import run
+from kairos.executor import iterate, run
+from kairos.settings import load
 
 
 def product(seed: int) -> tuple[int, bytes]:
@@ -60,3 +62,25 @@ def test_a_worker_that_is_killed_is_told() -> None:
     with pytest.raises(WorkError, match=r"2 worker processes was killed.*run\.workers"):
         run(killed, [1, 2, 3], workers=2)
     assert run(abs, [-1, 2], workers=2) == [1, 2]
+
+
+def test_results_come_one_after_the_other() -> None:
+    found = iterate(third, [0, 1, 4], workers=1)
+    assert [next(found), next(found)] == [0, 1]
+    with pytest.raises(InputError, match="no room for 4"):
+        next(found)
+
+
+def test_the_settings_name_the_processes() -> None:
+    how = load(overrides=["run.workers=2"]).run
+    assert len({pid for pid, _ in run(product, [1, 2], workers=how)} - {os.getpid()}) >= 1
+    assert {pid for pid, _ in run(product, [1], workers=how)} == {os.getpid()}
+
+
+def test_options_become_settings() -> None:
+    given = run_settings("dask", "tcp://head:8786", 3)
+    how = load(overrides=given).run
+    assert (how.executor, how.scheduler, how.workers) == ("dask", "tcp://head:8786", 3)
+    assert run_settings(None, None, None) == []
+    with pytest.raises(InputError, match="--executor dask"):
+        run_settings("local", "tcp://head:8786", None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +21,13 @@ from kairos.adr.desk import BASELINE, BETAS, ORDINARY_UNADJUSTED
 from kairos.adr.files import listed
 from kairos.adr.instruments import read_instruments
 from kairos.adr.minutefile import (
+    content_of,
     digest,
     file_of,
     files_of,
     marks,
     notes_of,
     read_minutes,
-    write_minutes,
 )
 from kairos.adr.minuteinputs import Venues, beta_on, parity, refuse_without_minutes, with_minutes
 from kairos.adr.minutes import future_name, fx_name, new_york_clock
@@ -190,20 +191,23 @@ def baseline(desk: Desk, progress: Callable[[int, int], object] | None = None) -
     if desk.settings.adr.baseline.source == "user":
         left |= {one.adr: f"no file of yours in {BASELINE} (adr.baseline.source)" for one in mine}
         mine = []
-    made = [_made_of(desk, one) for one in mine]
+    span = first_and_last(desk, mine)
+    made = [_made_of(desk, one, span) for one in mine]
     todo = [
         (one, key)
         for one, key in zip(mine, made, strict=True)
         if desk.force or not desk.is_current(file_of(BASELINE, one.adr), key)
     ]
     if todo:
-        executor.run(
-            partial(_write_baseline, desk, _inputs(desk, [one for one, _ in todo])),
-            todo,
-            workers=1,  # what the ADRs share is large, and each of them takes a quarter of a second
-            name=lambda item: item[0].adr,
+        contents = executor.iterate(
+            partial(_content, desk, _inputs(desk, [one for one, _ in todo], *span)),
+            [one for one, _ in todo],
+            workers=desk.settings.run,
+            name=lambda one: one.adr,
             progress=progress,
         )
+        for (one, key), content in zip(todo, contents, strict=True):
+            desk.save([(file_of(BASELINE, one.adr), partial(Path.write_bytes, data=content))], key)
     desk.remove(
         name for adr, name in files_of(desk, BASELINE).items() if adr not in {one.adr for one in kept}
     )
@@ -242,27 +246,27 @@ class _Inputs:
     betas: Mapping[str, Array]
 
 
-def _inputs(desk: Desk, instruments: Sequence[Instrument]) -> _Inputs:
-    first, last = first_and_last(desk, instruments)
+def _inputs(
+    desk: Desk, instruments: Sequence[Instrument], first: np.datetime64, last: np.datetime64
+) -> _Inputs:
     venues = Venues(desk, instruments, first, last)
     clocks = {one.adr: venues.clocks[one.exchange] for one in instruments}
     return _Inputs(venues, beta_on(desk, list(clocks), clocks))
 
 
-def _made_of(desk: Desk, one: Instrument) -> str:
-    """Digest of the settings and files that the signal of an ADR is made of."""
+def _made_of(desk: Desk, one: Instrument, span: tuple[np.datetime64, np.datetime64]) -> str:
+    """Digest of the settings, days and files that the signal of an ADR is made of."""
     settings = desk.settings.adr
     paths = [quote_file(desk, one.adr), desk.path(BETAS), desk.path(ORDINARY_UNADJUSTED)]
     paths += [*sorted(desk.path(future_name(one.symbol)).glob("*.parquet")), desk.path(fx_name(one.currency))]
     return digest(
-        *(one, settings.bar_label, settings.max_age, settings.signal, settings.start),
+        *(one, settings.bar_label, settings.max_age, settings.signal, settings.start, span),
         *(settings.betas, *marks(paths)),
     )
 
 
-def _write_baseline(desk: Desk, inputs: _Inputs, item: tuple[Instrument, str]) -> None:
-    """Make the file of one ADR."""
-    one, made_of = item
+def _content(desk: Desk, inputs: _Inputs, one: Instrument) -> bytes:
+    """Make what the file of one ADR holds."""
     found = futures_only_of(desk, one, inputs.venues.of(one), inputs.betas[one.adr])
     rows = found.rows
     times = found.venue.clock.times[rows]
@@ -273,8 +277,7 @@ def _write_baseline(desk: Desk, inputs: _Inputs, item: tuple[Instrument, str]) -
         "crossed": found.crossed,
         "held": _held(desk, times, columns["premium_c"]),
     }
-    write = partial(write_minutes, times=times, columns=columns, notes=notes)
-    desk.save([(file_of(BASELINE, one.adr), write)], made_of)
+    return content_of(times, columns, notes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -82,6 +82,9 @@ class Desk:
     settings: Settings
     force: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", self.root.resolve())  # a task may run in another working directory
+
     def path(self, name: str) -> Path:
         """Give the absolute path of a file that is named relative to the root."""
         return (self.root / name).resolve()

@@ -7,12 +7,13 @@ and which days have no rows, and why.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -86,7 +87,7 @@ def files_of(desk: Desk, folder: str) -> dict[str, str]:
 
 
 def write_minutes(
-    path: Path,
+    path: Path | BinaryIO,
     times: Instants,
     columns: Mapping[str, Array],
     notes: Mapping[str, Any],
@@ -97,7 +98,7 @@ def write_minutes(
     Parameters
     ----------
     path
-        Where to.
+        Where to, or an open file.
     times : (T,) datetime64[ns]
         UTC, increasing.
     columns
@@ -122,6 +123,13 @@ def write_minutes(
     note = dict(pa.Schema.from_pandas(empty).metadata)
     table = pa.table(arrays).replace_schema_metadata(note | _beside(notes, marks))
     pq.write_table(table, path, compression="zstd", use_dictionary=["date"], write_page_checksum=True)
+
+
+def content_of(times: Instants, columns: Mapping[str, Array], notes: Mapping[str, Any]) -> bytes:
+    """What :func:`write_minutes` writes: a task makes it, wherever it runs, and the desk saves it."""
+    file = io.BytesIO()
+    write_minutes(file, times, columns, notes)
+    return file.getvalue()
 
 
 def read_minutes(path: Path) -> MinuteFile:

@@ -8,7 +8,7 @@ after the other, each once, so that memory holds what is written and one stock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -136,7 +136,6 @@ def model_terms(
     instruments: Sequence[Instrument],
     venues: Venues,
     stocks: Mapping[str, Path],
-    progress: Callable[[int, int], object] | None = None,
 ) -> dict[str, ModelTerm]:
     """Compute the model of each ADR at every minute.
 
@@ -150,8 +149,6 @@ def model_terms(
         Their clocks and futures.
     stocks : ticker → file
         Minute bars of the US stocks; one without a file has no price.
-    progress
-        Called with the number of stocks read and of all.
 
     Raises
     ------
@@ -166,12 +163,12 @@ def model_terms(
     sums = {one.adr: _Sums(len(venues.clocks[one.exchange].times)) for one in instruments}
     by_adr = {one.adr: one for one in instruments}
     betas = _betas(desk, by_adr, venues, uses)
-    local = {exchange: clock.in_new_york() for exchange, clock in venues.clocks.items()}
-    wanted = sorted(stock for stock in uses if stock in stocks)
-    for number, stock in enumerate(wanted, 1):
+    local = {
+        exchange: venues.clocks[exchange].in_new_york()
+        for exchange in sorted({one.exchange for one in instruments})
+    }
+    for stock in sorted(stock for stock in uses if stock in stocks):
         _add_stock(desk, stocks[stock], stock, uses[stock], by_adr, venues, local, betas, sums)
-        if progress:
-            progress(number, len(wanted))
     return {
         one.adr: _term(venues.clocks[one.exchange], sums[one.adr], totals[one.adr], *known[one.adr])
         for one in instruments

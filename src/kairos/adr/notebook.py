@@ -93,7 +93,7 @@ def _execute(desk: Desk, name: str, source: Path) -> NotebookReport:
         environment = {
             **os.environ,
             "IPYTHONDIR": folder,
-            "KAIROS_ADR_DATA": str(desk.root.resolve()),
+            "KAIROS_ADR_DATA": str(desk.root),
             "KAIROS_ADR_MODEL": Path(output(desk)).name,
             "KAIROS_ADR_GATE": desk.settings.adr.gate.mode,
         }

@@ -197,7 +197,7 @@ def _suspicious(desk: Desk, names: list[str]) -> list[tuple[str, str, float]]:
 def _facts(desk: Desk, targets: pd.DataFrame, metadata: pd.DataFrame, rule: str) -> list[tuple[str, str]]:
     tests = metadata.loc[metadata["n_test"] > 0, "month"]
     return [
-        ("Data", str(desk.root.resolve())),
+        ("Data", str(desk.root)),
         ("Targets", f"{targets['date'].min():%Y-%m-%d} to {targets['date'].max():%Y-%m-%d}"),
         ("Test months", f"{tests.min()} to {tests.max()}"),
         ("Selection", rule),

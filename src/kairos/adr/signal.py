@@ -11,20 +11,23 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from kairos import executor
 from kairos.adr import fairvalue
 from kairos.adr.baseline import first_and_last
 from kairos.adr.calibrate import Calibration, calibrate
-from kairos.adr.desk import BASELINE, US_BETAS
+from kairos.adr.desk import BASELINE, US_BETAS, fingerprint
 from kairos.adr.files import listed
 from kairos.adr.gate import MODES, Gate, Mode, read_gates
 from kairos.adr.instruments import read_instruments
 from kairos.adr.minutefile import (
     MinuteFile,
+    content_of,
     digest,
     file_of,
     files_of,
@@ -37,21 +40,22 @@ from kairos.adr.minutefile import (
 from kairos.adr.minuteinputs import Venues, with_minutes
 from kairos.adr.minutes import future_name, new_york_clock
 from kairos.adr.models import folder
-from kairos.adr.modelterm import model_files, model_terms
+from kairos.adr.modelterm import ModelTerm, model_files, model_terms
 from kairos.adr.sources import quoted, us_files
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kairos.adr.desk import Desk
     from kairos.adr.instruments import Instrument
+    from kairos.adr.minuteinputs import IndexMinutes
 
 DAY_COLUMNS = [
     *("ticker", "date", "source", "reason", "n_features", "n_missing", "coverage", "first", "last"),
     "premium_c",
 ]
 MODEL, FUTURES, NONE = "model", "baseline", "none"
+ADRS_A_TASK = 8
+"""ADRs of one exchange that a task works on together."""
 GATE_CLOSED, NO_MODEL, NO_US, LOW_COVERAGE = "gate", "no model", "no US prices", "coverage"
 
 
@@ -185,40 +189,70 @@ def _write_terms(
 ) -> None:
     """Write the models' terms of the ADRs whose files are not those of the present inputs."""
     bars = us_files(desk)
-    of_bars = digest(*marks(bars.values()))
-    keys = {one.adr: _terms_made_of(desk, one, of_bars) for one in kept}
+    of_bars, span = digest(*marks(bars.values())), first_and_last(desk, kept)
+    keys = {one.adr: _terms_made_of(desk, one, of_bars, span) for one in kept}
     into = terms_folder(desk)
     todo = [one for one in kept if desk.force or not desk.is_current(file_of(into, one.adr), keys[one.adr])]
     if not todo:
         return
-    first, last = first_and_last(desk, todo)
-    venues = Venues(desk, todo, first, last)
-    terms = model_terms(desk, todo, venues, bars, progress)
-    for one in todo:
-        venue, term = venues.of(one), terms[one.adr]
-        clock = venue.clock
-        columns = {
-            "signal": fairvalue.in_usd(term.model, venue.fx),
-            "model": term.model,
-            "coverage": term.coverage,
-            "coverage_c": term.coverage_then,
-            "n_missing": term.n_missing,
-            "n_features": term.n_features[clock.day].astype(np.float64),
-            "has_model": term.has_model[clock.day].astype(np.float64),
-            "since_c": (clock.times - clock.reference[clock.day]) / np.timedelta64(1, "s"),
-        }
-        write = partial(write_minutes, times=clock.times, columns=columns, notes={"adr": one.adr})
-        desk.save([(file_of(into, one.adr), write)], keys[one.adr])
+    groups = _groups(todo)
+    contents = executor.iterate(
+        partial(_term_contents, desk, Venues(desk, todo, *span), bars),
+        groups,
+        workers=desk.settings.run,
+        name=lambda group: listed([one.adr for one in group], 20),
+        progress=progress,
+    )
+    for group, found in zip(groups, contents, strict=True):
+        for one, content in zip(group, found, strict=True):
+            desk.save([(file_of(into, one.adr), partial(Path.write_bytes, data=content))], keys[one.adr])
 
 
-def _terms_made_of(desk: Desk, one: Instrument, of_bars: str) -> str:
+def _groups(instruments: Sequence[Instrument]) -> list[list[Instrument]]:
+    """A few ADRs of one exchange each: what a task samples of a stock serves them all."""
+    by_exchange: dict[str, list[Instrument]] = {}
+    for one in instruments:
+        by_exchange.setdefault(one.exchange, []).append(one)
+    return [
+        of[start : start + ADRS_A_TASK]
+        for of in by_exchange.values()
+        for start in range(0, len(of), ADRS_A_TASK)
+    ]
+
+
+def _term_contents(
+    desk: Desk,
+    venues: Venues,
+    bars: Mapping[str, Path],
+    group: Sequence[Instrument],
+) -> list[bytes]:
+    """Make what the files of some ADRs' terms hold."""
+    terms = model_terms(desk, group, venues, bars)
+    return [_term_content(one, terms[one.adr], venues.of(one)) for one in group]
+
+
+def _term_content(one: Instrument, term: ModelTerm, venue: IndexMinutes) -> bytes:
+    clock = venue.clock
+    columns = {
+        "signal": fairvalue.in_usd(term.model, venue.fx),
+        "model": term.model,
+        "coverage": term.coverage,
+        "coverage_c": term.coverage_then,
+        "n_missing": term.n_missing,
+        "n_features": term.n_features[clock.day].astype(np.float64),
+        "has_model": term.has_model[clock.day].astype(np.float64),
+        "since_c": (clock.times - clock.reference[clock.day]) / np.timedelta64(1, "s"),
+    }
+    return content_of(clock.times, columns, {"adr": one.adr})
+
+
+def _terms_made_of(
+    desk: Desk, one: Instrument, of_bars: str, span: tuple[np.datetime64, np.datetime64]
+) -> str:
     settings = desk.settings.adr
     paths = [desk.path(f"{US_BETAS}/{one.exchange}_{one.index}.parquet"), *model_files(desk, one.adr)]
     paths += sorted(desk.path(future_name(one.symbol)).glob("*.parquet"))
-    first_last = first_and_last(desk, [one])
-    return digest(
-        one, settings.bar_label, settings.max_age, settings.start, first_last, of_bars, *marks(paths)
-    )
+    return digest(one, settings.bar_label, settings.max_age, settings.start, span, of_bars, *marks(paths))
 
 
 def _write_signal(desk: Desk, one: Instrument, gate: Gate, slopes: Calibration) -> list[dict[str, Any]]:
@@ -227,9 +261,8 @@ def _write_signal(desk: Desk, one: Instrument, gate: Gate, slopes: Calibration) 
     term_path = desk.path(file_of(terms_folder(desk), one.adr))
     name = file_of(signal_folder(desk, gate.mode), one.adr)
     settings = desk.settings.adr.signal
-    key = digest(
-        gate.digest(one.adr), desk.settings.adr.gate, settings, slopes.digest(), *marks([source, term_path])
-    )
+    made_of = [fingerprint(source), fingerprint(term_path)]
+    key = digest(gate.digest(one.adr), desk.settings.adr.gate, settings, slopes.digest(), *made_of)
     if not desk.force and desk.is_current(name, key):
         rows: list[dict[str, Any]] = notes_of(desk.path(name))["days"]
         return rows

@@ -71,7 +71,7 @@ def signal_sheet(desk: Desk) -> AdrSignalSheet:
     shown = sorted(lines, key=lambda adr: -_size(lines[adr]))[:MOST_LINES]
     return AdrSignalSheet(
         facts=[
-            ("Data", str(desk.root.resolve())),
+            ("Data", str(desk.root)),
             ("Days", f"{with_rows['date'].min()} to {day}"),
             ("Gate", _MODES[mode]),
             ("Currency leg", settings.signal.currency_leg),

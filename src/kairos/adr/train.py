@@ -240,7 +240,7 @@ def _run(desk: Desk, tasks: Sequence[Task], progress: Callable[[int, int], objec
     found = executor.run(
         train_one,
         tasks,
-        workers=desk.settings.run.workers,
+        workers=desk.settings.run,
         name=lambda task: task.ticker,
         progress=progress,
     )
@@ -418,4 +418,4 @@ def _write(table: pd.DataFrame, path: Path) -> None:
 def _remove_others(desk: Desk, kept: Iterable[Path]) -> None:
     """Remove model files of earlier runs that this one did not write."""
     there = set(desk.path(output(desk)).glob("*/*.pkl")) - set(kept)
-    desk.remove(str(path.relative_to(desk.root.resolve())) for path in sorted(there))
+    desk.remove(str(path.relative_to(desk.root)) for path in sorted(there))

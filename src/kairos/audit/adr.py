@@ -115,7 +115,7 @@ def lookahead_adr(
         found = executor.run(
             _try,
             tasks,
-            workers=desk.settings.run.workers,
+            workers=desk.settings.run,
             name=lambda task: f"the trial {task.name}",
             progress=(lambda done, of: progress(done + 1, of + 1)) if progress else None,
         )
@@ -237,7 +237,9 @@ def _started(desk: Desk, day: np.datetime64) -> Desk:
 def _try(task: _Task) -> list[Difference]:
     """Write the altered inputs, run the steps, and compare."""
     settings = task.desk.settings
-    one = settings.model_copy(update={"run": settings.run.model_copy(update={"workers": 1})})
+    one = settings.model_copy(
+        update={"run": settings.run.model_copy(update={"workers": 1, "executor": "local"})}
+    )
     desk = Desk(task.scratch, one)
     change = task.horizon.change
     try:

@@ -125,7 +125,7 @@ def lookahead(
     found = executor.run(
         partial(_trial, task),
         trials,
-        workers=settings.run.workers,
+        workers=settings.run,
         name=lambda altered: altered.label,
         progress=progress,
     )

@@ -33,7 +33,6 @@ def null_markets(
     level: float = 0.05,
     effect: float = 1.0,
     strategies: Sequence[str] = null_strategies.DEFAULT,
-    workers: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> NullAudit:
     """Count what tests find on markets without any effect, and on the same ones with a planted effect.
@@ -56,8 +55,6 @@ def null_markets(
         of +0.10, a Sharpe ratio of 1. With 0 nothing is planted.
     strategies : sequence of str
         Entries of ``[equity.strategies]``, each tried on several worthless signals.
-    workers : int, optional
-        Processes; `run.workers` of the settings unless given. The result is the same for any number.
     progress : callable, optional
         Called with the number of markets done and of all.
 
@@ -69,7 +66,7 @@ def null_markets(
     Examples
     --------
     >>> from kairos.settings import load
-    >>> audit = null_markets(["signals"], settings=load(), markets=2, effect=0.0, workers=1)
+    >>> audit = null_markets(["signals"], settings=load(), markets=2, effect=0.0)
     >>> audit.rates[0].test, audit.rates[0].markets, audit.rates[0].nominal
     ('noise, t of the IC over 1 session', 2, 0.05)
     """
@@ -84,7 +81,7 @@ def null_markets(
     found = executor.run(
         partial(_look, terms=terms),
         items,
-        workers=settings.run.workers if workers is None else workers,
+        workers=settings.run,
         name=lambda item: f"{item[0]}, market {item[1]}",
         progress=progress,
     )

@@ -1,12 +1,25 @@
 """`kairos adr …`: the desk's steps, one command each, and all of them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kairos.cli import console, log
-from kairos.cli.options import ConfigOption, JsonOption, SetOption, WaitOption, settings_of
+from kairos.cli.options import (
+    ConfigOption,
+    ExecutorOption,
+    JsonOption,
+    SchedulerOption,
+    SetOption,
+    WaitOption,
+    WorkersOption,
+    run_settings,
+    settings_of,
+    worked_in,
+    written_to,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +35,10 @@ app = typer.Typer(
 )
 
 DataOption = Annotated[
-    Path, typer.Option("--data", metavar="DIR", help="The data directory, the folder that holds data/raw.")
+    Path,
+    worked_in("The data directory, the folder that holds data/raw, or its URL.", "--data", metavar="DIR"),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that the desk did not make.")]
-WorkersOption = Annotated[
-    int | None, typer.Option("--workers", metavar="N", help="Processes; without it `run.workers`.")
-]
 
 
 STEPS = {
@@ -57,7 +68,11 @@ def check_libraries() -> None:
 
 
 def desk_of(
-    data: Path, config: Path | None, overrides: list[str] | None, force: bool, workers: int | None = None
+    data: Path,
+    config: Path | None,
+    overrides: list[str] | None,
+    force: bool,
+    run: Sequence[str] = (),
 ) -> "Desk":
     """The data directory with its settings: those of --config, or of its own kairos.toml."""
     from kairos.errors import InputError
@@ -69,8 +84,7 @@ def desk_of(
     if not data.is_dir():
         raise InputError(f"{data}: there is no such folder; --data names the one that holds data/raw")
     own = data / DEFAULT_FILE
-    more = [f"run.workers={workers}"] if workers is not None else []
-    settings = settings_of(config or (own if own.is_file() else None), [*(overrides or []), *more])
+    settings = settings_of(config or (own if own.is_file() else None), [*(overrides or []), *run])
     return Desk(data, settings, force)
 
 
@@ -80,6 +94,8 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
     def command(
         data: DataOption,
         force: ForceOption = False,
+        executor: ExecutorOption = None,
+        scheduler: SchedulerOption = None,
         workers: WorkersOption = None,
         config: ConfigOption = None,
         overrides: SetOption = None,
@@ -88,7 +104,7 @@ def _command_of(name: str, text: str) -> "Callable[..., None]":
     ) -> None:
         from kairos.adr.run import STEPS as DECLARED
 
-        desk = desk_of(data, config, overrides, force, workers)
+        desk = desk_of(data, config, overrides, force, run_settings(executor, scheduler, workers))
         log.start(desk.settings, data)
         with desk.turn(wait=wait):
             found = _done(next(step for step in DECLARED if step.name == name), desk)
@@ -131,7 +147,7 @@ for _name, _text in STEPS.items():
 @app.command()
 def report(
     data: DataOption,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The HTML report to write.")],
+    out: Annotated[Path, written_to("The HTML report to write.", "--out", metavar="FILE")],
     config: ConfigOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -157,6 +173,8 @@ def report(
 def run(
     data: DataOption,
     force: ForceOption = False,
+    executor: ExecutorOption = None,
+    scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -168,8 +186,9 @@ def run(
     Example: kairos adr run --data desk
     """
     from kairos.adr.run import STEPS as DECLARED
+    from kairos.remote import send
 
-    desk = desk_of(data, config, overrides, force, workers)
+    desk = desk_of(data, config, overrides, force, run_settings(executor, scheduler, workers))
     log.start(desk.settings, data)
     done = {}
     with desk.turn(wait=wait):
@@ -180,6 +199,7 @@ def run(
             done[step.name] = _told(found)
             for remark in found.remarks():
                 console.note(f"     {remark}")
+            send(desk.root)
     if as_json:
         console.emit_json(done)
 

@@ -5,9 +5,18 @@ from typing import Annotated
 import typer
 
 from kairos.cli import console
-from kairos.cli.adr import DataOption, WorkersOption, desk_of
+from kairos.cli.adr import DataOption, desk_of
 from kairos.cli.audit_output import show
-from kairos.cli.options import ConfigOption, JsonOption, ReportOption, SetOption
+from kairos.cli.options import (
+    ConfigOption,
+    ExecutorOption,
+    JsonOption,
+    ReportOption,
+    SchedulerOption,
+    SetOption,
+    WorkersOption,
+    run_settings,
+)
 
 
 def lookahead_adr(
@@ -19,6 +28,8 @@ def lookahead_adr(
         typer.Option("--until", metavar="STEP", help="Stop after a step, e.g. train, for a quick audit."),
     ] = None,
     report: ReportOption = None,
+    executor: ExecutorOption = None,
+    scheduler: SchedulerOption = None,
     workers: WorkersOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -31,7 +42,7 @@ def lookahead_adr(
 
     Example: kairos audit lookahead adr --data desk --cuts 3 --report audit.html
     """
-    desk = desk_of(data, config, overrides, force=False, workers=workers)
+    desk = desk_of(data, config, overrides, False, run_settings(executor, scheduler, workers))
 
     from kairos.audit.adr import AUDITED
     from kairos.audit.adr import lookahead_adr as find

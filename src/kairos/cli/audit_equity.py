@@ -9,10 +9,14 @@ from kairos.cli import console
 from kairos.cli.options import (
     ConfigOption,
     DbOption,
+    ExecutorOption,
     JsonOption,
     NamespaceOption,
     ReportOption,
+    SchedulerOption,
     SetOption,
+    WorkersOption,
+    run_settings,
     settings_of,
 )
 
@@ -39,6 +43,9 @@ def lookahead_equity(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the moments and the futures.")] = 0,
     namespace: NamespaceOption = "main",
     report: ReportOption = None,
+    executor: ExecutorOption = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     json: JsonOption = False,
@@ -54,7 +61,7 @@ def lookahead_equity(
     from kairos.audit.equity import lookahead
     from kairos.cli.audit_output import show
 
-    settings = settings_of(config, overrides, db)
+    settings = settings_of(config, [*(overrides or ()), *run_settings(executor, scheduler, workers)], db)
     names = [] if tables_only or tables else list(strategies or settings.equity.strategies)
     with console.progress("Auditing", 2 * cuts + 2) as advance:
         audit = lookahead(

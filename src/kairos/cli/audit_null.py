@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from kairos.cli import console
-from kairos.cli.options import ConfigOption, JsonOption, ReportOption, SetOption, settings_of
+from kairos.cli.options import (
+    ConfigOption,
+    ExecutorOption,
+    JsonOption,
+    ReportOption,
+    SchedulerOption,
+    SetOption,
+    WorkersOption,
+    run_settings,
+    settings_of,
+)
 
 
 def null(
@@ -43,10 +53,9 @@ def null(
             "--strategy", metavar="NAME", help="Strategies that are tried; without it baseline and risk1."
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", help="Processes; without it `run.workers` of the settings."),
-    ] = None,
+    executor: ExecutorOption = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
     report: ReportOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -63,7 +72,11 @@ def null(
     from kairos.audit.null_page import page_of
     from kairos.audit.null_strategies import DEFAULT
 
-    settings = settings_of(config, overrides, strategies=strategy or ())
+    settings = settings_of(
+        config,
+        [*(overrides or ()), *run_settings(executor, scheduler, workers)],
+        strategies=strategy or (),
+    )
     chosen = parts or list(PARTS)
     with console.progress("Null markets", total=len(set(chosen)) * markets) as advance:
         audit = null_markets(
@@ -74,7 +87,6 @@ def null(
             level=level,
             effect=effect,
             strategies=strategy or DEFAULT,
-            workers=workers,
             progress=lambda *_: advance(1),
         )
     if report is not None:

@@ -10,17 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kairos.remote import with_urls
+
 MISSING = "–"
 
 
 def say(text: str) -> None:
     """Print a result on stdout."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{with_urls(text)}\n")
 
 
 def note(text: str) -> None:
     """Print what is not a result, such as a warning, on stderr."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{with_urls(text)}\n")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -10,12 +10,18 @@ from kairos.cli import console, log
 from kairos.cli.options import (
     ConfigOption,
     DbOption,
+    ExecutorOption,
     JsonOption,
     NamespaceOption,
+    SchedulerOption,
     SetOption,
     SnapshotOption,
     WaitOption,
+    WorkersOption,
+    read_from,
+    run_settings,
     settings_of,
+    written_to,
 )
 
 if TYPE_CHECKING:
@@ -42,17 +48,18 @@ AlphaOption = Annotated[
     ),
 ]
 LowerOption = Annotated[bool, typer.Option("--lower-is-better", help="Turn the sign of the signal.")]
-ReportOption = Annotated[Path | None, typer.Option("--report", metavar="FILE", help="Write an HTML report.")]
+ReportOption = Annotated[Path | None, written_to("Write an HTML report.", "--report", metavar="FILE")]
 
 
 @app.command()
 def ingest(
     sources: Annotated[
-        list[Path], typer.Argument(help="Folders or files of the vendor, or an older DuckDB file.")
+        list[Path],
+        read_from("Folders or files of the vendor, or an older DuckDB file.", metavar="SOURCES..."),
     ],
     db: DbOption = None,
     reject: Annotated[
-        Path | None, typer.Option("--reject", metavar="FILE", help="Set bad rows aside in this CSV file.")
+        Path | None, written_to("Set bad rows aside in this CSV file.", "--reject", metavar="FILE")
     ] = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
@@ -166,7 +173,7 @@ def update(
     db: DbOption = None,
     source: Annotated[
         list[Path] | None,
-        typer.Option("--source", metavar="DIR", help="Folder or file of the vendor with what is new."),
+        read_from("Folder or file of the vendor with what is new.", "--source", metavar="DIR"),
     ] = None,
     from_vendor: Annotated[
         bool, typer.Option("--download", help="Fetch what the vendor has changed since the last load.")
@@ -304,7 +311,7 @@ def factors(
 @app.command()
 def universe(
     db: DbOption = None,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Where the list goes.")] = None,
+    csv: Annotated[Path | None, written_to("Where the list goes.", "--csv", metavar="FILE")] = None,
     date: Annotated[
         str | None, typer.Option("--date", metavar="DATE", help="The session; without it the last one.")
     ] = None,
@@ -412,7 +419,7 @@ def backtest(
     report: ReportOption = None,
     factors: Annotated[
         Path | None,
-        typer.Option("--factors", metavar="FILE", help="Daily factor returns for the report, e.g. French's."),
+        read_from("Daily factor returns for the report, e.g. French's.", "--factors", metavar="FILE"),
     ] = None,
     namespace: NamespaceOption = "main",
     snapshot: SnapshotOption = None,
@@ -517,7 +524,9 @@ def sweep(
     trials: Annotated[
         int, typer.Option("--trials", help="Trials made elsewhere, on top of those in the ledger.")
     ] = 0,
-    workers: Annotated[int | None, typer.Option("--workers", help="Processes.")] = None,
+    executor: ExecutorOption = None,
+    scheduler: SchedulerOption = None,
+    workers: WorkersOption = None,
     namespace: NamespaceOption = "main",
     snapshot: SnapshotOption = None,
     config: ConfigOption = None,
@@ -534,7 +543,7 @@ def sweep(
 
     variants = variants_of(strategy, over)
     entries = [f"equity.strategies.{name}={entry}" for name, entry in variants.items()]
-    several = [f"run.workers={workers}"] if workers is not None else []
+    several = run_settings(executor, scheduler, workers)
     settings = settings_of(config, [*entries, *(overrides or ()), *several], db, list(variants))
     log.start(settings, Path(settings.data.db).parent)
     with console.progress("Simulating", len(variants)) as advance:
@@ -678,7 +687,7 @@ def relocate(
 
 @app.command("export-matrix")
 def export_matrix(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the exports; made if absent.")],
+    out: Annotated[Path, written_to("Folder of the exports; made if absent.", "--out", metavar="DIR")],
     db: DbOption = None,
     namespace: NamespaceOption = "main",
     snapshot: SnapshotOption = None,
@@ -716,7 +725,7 @@ def export_matrix(
 
 @app.command("export-db")
 def export_db(
-    file: Annotated[Path, typer.Argument(help="The DuckDB file to write.")],
+    file: Annotated[Path, written_to("The DuckDB file to write.", metavar="FILE")],
     db: DbOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     snapshot: SnapshotOption = None,

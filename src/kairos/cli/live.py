@@ -15,7 +15,9 @@ from kairos.cli.options import (
     NamespaceOption,
     SetOption,
     SnapshotOption,
+    read_from,
     settings_of,
+    written_to,
 )
 
 if TYPE_CHECKING:
@@ -32,9 +34,7 @@ AlphaOption = Annotated[
 DateOption = Annotated[
     str | None, typer.Option("--date", metavar="DATE", help="The session; without it the last one.")
 ]
-OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the files; made if absent.")
-]
+OutOption = Annotated[Path | None, written_to("Folder of the files; made if absent.", "--out", metavar="DIR")]
 
 
 @app.command()
@@ -90,8 +90,8 @@ def picks(
     out: OutOption = None,
     prior: Annotated[
         Path | None,
-        typer.Option(
-            "--prior", metavar="FILE", help="What is held: CSV with ticker, and shares or value; a row CASH."
+        read_from(
+            "What is held: CSV with ticker, and shares or value; a row CASH.", "--prior", metavar="FILE"
         ),
     ] = None,
     capital: Annotated[
@@ -103,9 +103,7 @@ def picks(
     ] = None,
     hard_to_borrow: Annotated[
         Path | None,
-        typer.Option(
-            "--hard-to-borrow", metavar="FILE", help="CSV with ticker: names not to be shorted anew."
-        ),
+        read_from("CSV with ticker: names not to be shorted anew.", "--hard-to-borrow", metavar="FILE"),
     ] = None,
     db: DbOption = None,
     lower_is_better: LowerOption = False,

@@ -94,7 +94,7 @@ class Declaration(ABC):
     uses : tuple of str
         Sections of the settings (dotted) that the computation reads besides its parameters.
     files : callable
-        From the settings to the user's files that the computation reads.
+        From the settings to the user's files, or their URLs, that the computation reads.
     ahead : callable
         From the parameters to what the table knows of the future by design, a verb and its object.
     """
@@ -106,7 +106,7 @@ class Declaration(ABC):
     optional: tuple[str, ...] = ()
     params: type[Params] = Params
     uses: tuple[str, ...] = ()
-    files: Callable[[Settings], tuple[Path, ...]] = lambda _: ()
+    files: Callable[[Settings], tuple[str, ...]] = lambda _: ()
     ahead: Callable[[Any], str] = lambda _: ""
 
     @property

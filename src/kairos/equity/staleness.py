@@ -20,6 +20,7 @@ from kairos.equity.declare import (
     columns_of,
 )
 from kairos.errors import InputError
+from kairos.remote import reading
 from kairos.settings import Settings
 from kairos.store import Table
 
@@ -112,13 +113,14 @@ def recipe(context: Context, declaration: Declaration) -> dict[str, Any]:
         "inputs": {name: table.fingerprint for name, table in found.items() if table is not None},
         "columns": declaration.digests(params, extra),
         "code": code_fingerprint(declaration.work),
-        "files": {str(path): _content(path) for path in declaration.files(context.settings)},
+        "files": {place: _content(place) for place in declaration.files(context.settings)},
         "as_of": str(context.as_of) if context.as_of is not None else None,
     }
 
 
-def _content(path: Path) -> str | None:
-    return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() if path.is_file() else None
+def _content(place: str) -> str | None:
+    with reading(place) as path:
+        return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest() if path.is_file() else None
 
 
 def status(

@@ -19,6 +19,7 @@ from kairos.equity.frame import Array, Frame, Mask, dates
 from kairos.equity.size import size
 from kairos.errors import InputError
 from kairos.panel import Rolling, last_valid
+from kairos.remote import reading
 from kairos.settings import Settings, Universe
 
 PRICES = "sep_base"
@@ -164,7 +165,8 @@ def _present(frame: Frame, last: int) -> Mask:
 def from_file(context: Context, panels: Panels) -> Membership:
     """The user's own universe: a CSV with ``ticker`` (always a member) or ``date,ticker`` (on that date)."""
     rules = context.settings.equity.universe
-    rows = read_list(Path(rules.file))
+    with reading(rules.file) as path:
+        rows = read_list(path)
     frame = panels.frame
     adv, price, marketcap = _measures(context, panels, rules)
     names, code = np.unique(rows["ticker"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)

@@ -162,9 +162,10 @@ class Storage(Section):
 
 
 class Run(Section):
-    """What a run may use of the machine."""
+    """Where a run works, and what it may use of a machine."""
 
-    executor: Literal["local"]
+    executor: Literal["local", "dask", "ray"]
+    scheduler: str
     workers: Positive
     threads: Positive
     memory_limit: Memory

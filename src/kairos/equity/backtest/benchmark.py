@@ -16,6 +16,7 @@ from kairos.equity.backtest.strategy import Target
 from kairos.equity.context import Context
 from kairos.equity.frame import Array, Frame, dates, numbers
 from kairos.errors import InputError
+from kairos.remote import reading
 
 Series = np.ndarray[Any, np.dtype[np.float64]]
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]
@@ -27,16 +28,16 @@ def benchmark_returns(context: Context, name: str, sessions: Dates) -> Array:
     Parameters
     ----------
     name : str
-        A ticker of ``sep_base``, or a CSV file with the columns ``date`` (ISO) and ``return`` (simple, daily)
-        or ``close`` (a total-return level).
+        A ticker of ``sep_base``, or a CSV file (or its URL) with the columns ``date`` (ISO) and ``return``
+        (simple, daily) or ``close`` (a total-return level).
 
     Raises
     ------
     InputError
         When it is neither, or a session has no value: the message names the first one.
     """
-    path = Path(name)
-    days, level, is_return = _from_file(path) if path.is_file() else _from_ticker(context, name)
+    with reading(name) as path:
+        days, level, is_return = _from_file(path) if path.is_file() else _from_ticker(context, name)
     at = np.searchsorted(days, sessions)
     inside = (at < len(days)) & (days[np.minimum(at, len(days) - 1)] == sessions)
     if not inside.all():

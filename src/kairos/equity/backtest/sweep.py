@@ -1,4 +1,4 @@
-"""Many variants of a strategy on one signal, in several processes; each is a trial in the ledger."""
+"""Many variants of a strategy on one signal, as tasks of the executor; each is a trial in the ledger."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def sweep(
     wait: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> Sweep:
-    """Run strategies in `run.workers` processes; of each only the row of the ledger is stored.
+    """Run strategies as tasks of the executor `run`; of each only the row of the ledger is stored.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def sweep(
     store = open_store(db, settings)
     seen = store.snapshot(snapshot)
     column = resolve(Context(seen, settings, namespace), alpha)
-    work = partial(_one, db, seen.id, namespace, settings, column, lower_is_better)
-    found = executor.run(work, list(strategies), workers=settings.run.workers, progress=progress)
+    work = partial(_one, db.resolve(), seen.id, namespace, settings, column, lower_is_better)
+    found = executor.run(work, list(strategies), workers=settings.run, progress=progress)
     found.sort(key=lambda variant: -np.nan_to_num(variant.headline["sharpe"], nan=-np.inf))
     with store.publish(wait=wait) as tx:
         for variant in found:

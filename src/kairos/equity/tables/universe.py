@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -83,7 +82,7 @@ TABLE = BaseTable(
     columns=lambda _: COLUMNS,
     uses=("equity.universe", "equity.listing"),
     files=lambda settings: (
-        (Path(settings.equity.universe.file),) if settings.equity.universe.mode == "file" else ()
+        (settings.equity.universe.file,) if settings.equity.universe.mode == "file" else ()
     ),
     key=("ticker", "date"),
     make=make,
