@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import adr_minutes_desk
@@ -21,19 +21,19 @@ import numpy as np
 import pytest
 from tables_market import built
 
-import kairos.adr.baseline as baseline_step
-import kairos.adr.signal as signal_step
-import kairos.adr.train as train_step
 from kairos import executor
+from kairos.adr.baseline import baseline
 from kairos.adr.desk import BASELINE, MODELS, Desk
+from kairos.adr.signal import signal, terms_folder
+from kairos.adr.train import train
 from kairos.equity.backtest.sweep import sweep, variants_of
 from kairos.errors import InputError, WorkError
 from kairos.settings import load
 from kairos.settings.tree import Run
 from kairos.simulate.equity import simulate
 
-distributed = pytest.importorskip("distributed")
-sweep_step = importlib.import_module("kairos.equity.backtest.sweep")
+dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
+TRAIN, SIGNAL, SWEEP = "kairos.adr.train", "kairos.adr.signal", "kairos.equity.backtest.sweep"
 
 
 class Counted(distributed.diagnostics.plugin.SchedulerPlugin):
@@ -53,9 +53,12 @@ class Counted(distributed.diagnostics.plugin.SchedulerPlugin):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    with distributed.LocalCluster(
-        n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
-    ) as cluster:
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "3s"}),  # for calls to a worker that is gone
+        distributed.LocalCluster(
+            n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+        ) as cluster,
+    ):
         yield cluster
 
 
@@ -81,18 +84,34 @@ def product(shared: np.ndarray, seed: int) -> bytes:
     return (a @ a.T + shared).tobytes()
 
 
-def dies_once(mark: Path, function: Callable[[Any], Any], item: Any) -> Any:
+def dies_once(mark: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     """The first process that gets here is killed in the middle of its task."""
     try:
         mark.touch(exist_ok=False)
     except FileExistsError:
-        return function(item)
-    os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments)
+    os.kill(os.getpid(), SIGKILL)
     return None
 
 
+def called(module: str, name: str, *arguments: Any) -> Any:
+    """A function of the package by its name: a worker has the real one, where a test has put another here."""
+    return getattr(importlib.import_module(module), name)(*arguments)
+
+
+@pytest.fixture
+def lossy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """Make a function of the package one that kills its worker once."""
+
+    def make(module: str, name: str) -> None:
+        work = partial(dies_once, tmp_path / "mark", partial(called, module, name))
+        monkeypatch.setattr(importlib.import_module(module), name, work)
+
+    return make
+
+
 def dies(_: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), SIGKILL)
 
 
 def refuses(item: int) -> int:
@@ -104,9 +123,9 @@ def refuses(item: int) -> int:
 def test_the_loss_of_a_worker_changes_nothing(cluster: Any, counted: Counted, tmp_path: Path) -> None:
     work = partial(product, np.arange(160_000.0).reshape(400, 400))
     items, told = list(range(12)), []
-    lossy = partial(dies_once, tmp_path / "mark", work)
+    dying = partial(dies_once, tmp_path / "mark", work)
     found = executor.run(
-        lossy, items, workers=run_on(cluster), progress=lambda done, of: told.append((done, of))
+        dying, items, workers=run_on(cluster), progress=lambda done, of: told.append((done, of))
     )
     assert found == executor.run(work, items, workers=1)
     assert told == [(n, 12) for n in range(1, 13)]
@@ -137,49 +156,48 @@ def content(desk: Desk, *folders: str) -> dict[str, bytes]:
 
 
 def test_walk_forward_fits(
-    cluster: Any, counted: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any, counted: Counted, tmp_path: Path, lossy: Callable[[str, str], None]
 ) -> None:
     root = adr_train_desk.write(tmp_path / "desk", adr_train_desk.market())
-    train_step.train(adr_train_desk.desk(root))
+    train(adr_train_desk.desk(root))
     here = content(Desk(root, load()), MODELS)
     for path in (root / MODELS / "lasso").rglob("*.*"):
         path.unlink()
-    monkeypatch.setattr(train_step, "train_one", partial(dies_once, tmp_path / "mark", train_step.train_one))
-    train_step.train(adr_train_desk.desk(root, *on(cluster)))
+    lossy(TRAIN, "train_one")
+    train(adr_train_desk.desk(root, *on(cluster)))
     assert content(Desk(root, load()), MODELS) == here
     assert (sum(counted.done.values()), counted.lost) == (2, 1)
 
 
 def test_minute_signals(
-    cluster: Any, counted: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Any,
+    counted: Counted,
+    tmp_path: Path,
+    lossy: Callable[[str, str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     desk = adr_minutes_desk.build(tmp_path / "desk", adrs=3, us_stocks=20, minutes=("2025-03",))
-    names = BASELINE, "data/processed/index_russell_lasso_signal", signal_step.terms_folder(desk)
-    baseline_step.baseline(desk)
-    signal_step.signal(desk)
+    names = BASELINE, "data/processed/index_russell_lasso_signal", terms_folder(desk)
+    baseline(desk)
+    signal(desk)
     here = content(desk, *names)
     assert len(here) == 9
     for name in here:
         desk.path(name).unlink()
     monkeypatch.chdir(tmp_path)  # the workers are elsewhere
     there = adr_minutes_desk.open_desk(Path("desk"), *on(cluster))
-    baseline_step.baseline(there)
-    lossy = partial(_lossy_terms, tmp_path / "mark", signal_step._term_contents)
-    monkeypatch.setattr(signal_step, "_term_contents", lossy)
-    signal_step.signal(there)
+    baseline(there)
+    lossy(SIGNAL, "_term_contents")
+    signal(there)
     assert content(there, *names) == here
     assert (sum(counted.done.values()), counted.lost) == (6, 1)
-
-
-def _lossy_terms(mark: Path, real: Callable[..., Any], *shared: Any) -> Any:
-    *first, group = shared
-    return dies_once(mark, partial(real, *first), group)
 
 
 def test_a_sweep(
     cluster: Any,
     counted: Counted,
     tmp_path: Path,
+    lossy: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     simulate(tmp_path / "vendor", tickers=40, years=2, seed=3)
@@ -198,17 +216,11 @@ def test_a_sweep(
 
     monkeypatch.chdir(tmp_path)  # the workers are elsewhere
     here = swept("run.workers=1")
-    lossy = partial(_lossy_variant, tmp_path / "mark", sweep_step._one)
-    monkeypatch.setattr(sweep_step, "_one", lossy)
+    lossy(SWEEP, "_one")
     assert swept(*on(cluster)) == here
     assert len(here) == 4
     assert counted.lost == 1
     assert sum(counted.done.values()) >= 4
-
-
-def _lossy_variant(mark: Path, real: Callable[..., Any], *shared: Any) -> Any:
-    *first, name = shared
-    return dies_once(mark, partial(real, *first), name)
 
 
 def test_workers_with_several_threads_are_refused() -> None:
@@ -251,8 +263,8 @@ def test_without_a_scheduler_workers_are_started_here(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # the functions of this file are found there
     how = load(overrides=[f"run.executor={name}", "run.workers=3"]).run
     work = partial(product, np.arange(160_000.0).reshape(400, 400))
-    lossy = partial(dies_once, tmp_path / "mark", work)
-    assert executor.run(lossy, list(range(8)), workers=how) == executor.run(work, list(range(8)), workers=1)
+    dying = partial(dies_once, tmp_path / "mark", work)
+    assert executor.run(dying, list(range(8)), workers=how) == executor.run(work, list(range(8)), workers=1)
     with pytest.raises(InputError, match="no room for 4") as caught:
         executor.run(refuses, [1, 4, 2], workers=how, name=lambda item: f"ADR {item}")
     assert caught.value.__notes__ == ["while working on ADR 4"]
