@@ -17,7 +17,7 @@ FLOORS = [
     {"panel"},
     {"market"},
     {"store"},
-    {"executor", "pipeline"},
+    {"executor", "pipeline", "textfile"},
     {"settings"},
     {"errors"},
 ]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import builtins
+import io
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from corpus_cases import Case, Make
 from corpus_desk import ADR_SETTINGS, model, sets
 from corpus_desk import replace as put
@@ -65,7 +64,13 @@ def whole(reader: str, step: str, file: str, name: str, content: str | bytes, sa
 
 
 def edited(
-    reader: str, step: str, file: str, name: str, edit: Callable[[str], str], says: str, encoding: str = "utf-8"
+    reader: str,
+    step: str,
+    file: str,
+    name: str,
+    edit: Callable[[str], str],
+    says: str,
+    encoding: str = "utf-8",
 ) -> Case:
     """The same text, changed."""
 
@@ -118,9 +123,13 @@ def wide(reader: str, file: str) -> list[Case]:
         edited(reader, step, file, "a text", cell(1, "abc"), "row 2, column .*'abc' is not a number"),
         edited(reader, step, file, "a thousands comma", cell(1, '"1,234.5"'), "row 2, column .*'1,234.5'"),
         edited(reader, step, file, "infinite", cell(1, "inf"), "row 2, column .*inf"),
-        edited(reader, step, file, "a row is short", second(lambda c: c[:2]), "row 2: 2 cells, the header has"),
-        edited(reader, step, file, "a date of another order", cell(0, "02/01/2024"), "row 2: '02/01/2024' is"),
-        edited(reader, step, file, "the year 0", cell(0, "0000-01-01"), "row 2: '0000-01-01'"),
+        edited(
+            reader, step, file, "a row is short", second(lambda c: c[:2]), "row 2: 2 cells, the header has"
+        ),
+        edited(
+            reader, step, file, "a date of another order", cell(0, "02/01/2024"), "row 2: '02/01/2024' is"
+        ),
+        edited(reader, step, file, "the year 0", cell(0, "0000-01-01"), "row 2: .*0000-01-01"),
         edited(reader, step, file, "UTF-16", str, "UTF-8", "utf-16"),
     ]
 
@@ -148,10 +157,14 @@ GOOD = model("BAB", "XLON", "UKX", ["BABA", "BOSO", "CIPE"])
 def changed(**values: object) -> bytes:
     """A model with other values, as the desk would have written it, if it could."""
     content = {field.name: getattr(GOOD, field.name) for field in fields(ModelFile)} | values
-    return pickle.dumps(content, protocol=4)
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, protocol=4)
+    pickler.fast = True
+    pickler.dump(content)
+    return buffer.getvalue()
 
 
-DEEP = b"\x80\x04" + b"]" * 1_000_000 + b"." 
+DEEP = b"\x80\x04" + b"]" * 100_000 + b"."
 HUGE = b"\x80\x04\x8e" + (1 << 62).to_bytes(8, "little") + b"x."
 MEMO = b"\x80\x04Nr\xff\xff\xff\x7f."
 TWICE = b"\x80\x04(K\x01K\x01t" + b"2\x86" * 64 + b"K\x01\x86}\x94R."
@@ -205,24 +218,91 @@ DAILY = [
 INFO = "map of instruments"
 MAPS = [
     whole(INFO, "features", ADR_INFO, "no byte", "", "the file is empty"),
-    edited(INFO, "features", ADR_INFO, "a column is missing", no_header("sh_per_adr"), "no column sh_per_adr"),
+    edited(
+        INFO, "features", ADR_INFO, "a column is missing", no_header("sh_per_adr"), "no column sh_per_adr"
+    ),
     edited(INFO, "features", ADR_INFO, "a row is short", second(lambda c: c[:5]), "row 2: 5 cells"),
-    edited(INFO, "features", ADR_INFO, "an unknown exchange", lambda t: t.replace("XLON", "XL;N"), "row 2: exch"),
-    edited(INFO, "features", ADR_INFO, "a currency of two", lambda t: t.replace("GBp", "GB", 1), "row 2: curr"),
-    edited(INFO, "features", ADR_INFO, "a ratio of zero", lambda t: t.replace("XNYS,Healthcare,6,", "XNYS,Healthcare,0,"), "row 2: sh_per_adr"),
-    edited(INFO, "features", ADR_INFO, "a ratio of nan", lambda t: t.replace("XNYS,Healthcare,6,", "XNYS,Healthcare,inf,"), "row 2: sh_per_adr"),
-    edited(INFO, "features", ADR_INFO, "an ADR twice", lambda t: t + t.split("\n")[1] + "\n", "BAB US Equity stands in row 2"),
-    edited(INFO, "features", ADR_INFO, "Latin-1", lambda t: t.replace("Bab Holdings", "Bäb"), "UTF-8", "latin-1"),
-    edited(INFO, "features", FUTURES_SYMBOLS, "no index", lambda t: t.replace("FTUK,UKX", "FTUK,"), "row 2: no index"),
-    edited(INFO, "features", FUTURES_SYMBOLS, "a future twice", lambda t: t + t.split("\n")[1] + "\n", "more than one row").__class__(
-        INFO, "a future twice",
+    edited(
+        INFO, "features", ADR_INFO, "an unknown exchange", lambda t: t.replace("XLON", "XL;N"), "row 2: exch"
+    ),
+    edited(
+        INFO, "features", ADR_INFO, "a currency of two", lambda t: t.replace("GBp", "GB", 1), "row 2: curr"
+    ),
+    edited(
+        INFO,
+        "features",
+        ADR_INFO,
+        "a ratio of zero",
+        lambda t: t.replace(",6,no,", ",0,no,", 1),
+        "row 2: sh_per_adr",
+    ),
+    edited(
+        INFO,
+        "features",
+        ADR_INFO,
+        "an infinite ratio",
+        lambda t: t.replace(",6,no,", ",inf,no,", 1),
+        "row 2: sh_per_adr",
+    ),
+    edited(
+        INFO,
+        "features",
+        ADR_INFO,
+        "an ADR twice",
+        lambda t: t + t.split("\n")[1] + "\n",
+        "BAB US Equity stands in row 2",
+    ),
+    edited(
+        INFO, "features", ADR_INFO, "Latin-1", lambda t: t.replace("Bab Holdings", "Bäb"), "UTF-8", "latin-1"
+    ),
+    edited(
+        INFO,
+        "features",
+        FUTURES_SYMBOLS,
+        "no index",
+        lambda t: t.replace("FTUK,UKX", "FTUK,"),
+        "row 2: no index",
+    ),
+    Case(
+        INFO,
+        "a future twice",
         lambda desk: put(desk / FUTURES_SYMBOLS, (desk / FUTURES_SYMBOLS).read_text() + "Z,Z,FTUK,UKX,GBP\n"),
-        adr("features"), "futures_symbols.csv has more than one row"),
-    edited(INFO, "features", CLOSE_OFFSETS, "no unit", lambda t: t.replace("XLON,6min", "XLON,6"), "row .*offset is '6'"),
-    edited(INFO, "features", CLOSE_OFFSETS, "below zero", lambda t: t.replace("XLON,6min", "XLON,-6min"), "row .*offset is '-6min'"),
-    edited(INFO, "features", US_SECTORS, "a ticker twice", lambda t: t + t.split("\n")[1] + "\n", "ticker is"),
-    Case(INFO, "the ledger of files is no JSON", lambda desk: put(desk / LEDGER, "{"), adr("features"), "kairos_files.json: damaged"),
-    Case(INFO, "the ledger of files is a list", lambda desk: put(desk / LEDGER, "[1]"), adr("features"), "kairos_files.json: damaged"),
+        adr("features"),
+        "futures_symbols.csv has more than one row",
+    ),
+    edited(
+        INFO,
+        "features",
+        CLOSE_OFFSETS,
+        "no unit",
+        lambda t: t.replace("XLON,6min", "XLON,6"),
+        "row .*offset is '6'",
+    ),
+    edited(
+        INFO,
+        "features",
+        CLOSE_OFFSETS,
+        "below zero",
+        lambda t: t.replace("XLON,6min", "XLON,-6min"),
+        "row .*offset is '-6min'",
+    ),
+    edited(
+        INFO, "features", US_SECTORS, "a ticker twice", lambda t: t + t.split("\n")[1] + "\n", "ticker is"
+    ),
+    Case(
+        INFO,
+        "the ledger of files is no JSON",
+        lambda desk: put(desk / LEDGER, "{"),
+        adr("features"),
+        "kairos_files.json: damaged",
+    ),
+    Case(
+        INFO,
+        "the ledger of files is a list",
+        lambda desk: put(desk / LEDGER, "[1]"),
+        adr("features"),
+        "kairos_files.json: damaged",
+    ),
 ]
 
 FACTOR_ROW = "BABA US Equity,2024-02-01,2,1,1\n"
@@ -258,7 +338,9 @@ def bars(name: str, edit: Callable[[pd.DataFrame], pd.DataFrame] | bytes, says: 
         else:
             rows.to_parquet(desk / BARS)
 
-    return Case("bars of a US stock", name, make, adr("align"), rf"(ticker=BABA|ticker=\*)/data[.]parquet.*{says}")
+    return Case(
+        "bars of a US stock", name, make, adr("align"), rf"(ticker=BABA|ticker=\*)/data[.]parquet.*{says}"
+    )
 
 
 def first(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -272,6 +354,13 @@ def first(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return edit
 
 
+def _negative(desk: Path) -> None:
+    rows = pd.read_parquet(desk / FUTURE)
+    rows.loc[rows["timestamp"] >= "2024-03-05", "close"] *= -1.0
+    (desk / FUTURE).unlink()
+    rows.to_parquet(desk / FUTURE)
+
+
 MINUTES = [
     bars("no Parquet", b"DateTime,Close\n", "."),
     bars("no byte", b"", "."),
@@ -279,34 +368,79 @@ MINUTES = [
     bars("text for a price", lambda rows: rows.assign(Close="x"), "column Close is .*expected numbers"),
     bars("an infinite price", first("Close", np.inf), "has the price inf"),
     bars("a price of zero", first("Close", 0.0), "has the price 0"),
-    bars("times with a zone", lambda r: r.assign(DateTime=r["DateTime"].dt.tz_localize("UTC")), "without a timez"),
+    bars(
+        "times with a zone",
+        lambda r: r.assign(DateTime=r["DateTime"].dt.tz_localize("UTC")),
+        "without a timez",
+    ),
     bars("times backwards", lambda rows: rows.iloc[::-1], "stands after"),
-    frame("quotes", "baseline", QUOTES, "no column", lambda r: r.drop(columns="nbbo_ask"), "no column nbbo_ask"),
+    frame(
+        "quotes", "baseline", QUOTES, "no column", lambda r: r.drop(columns="nbbo_ask"), "no column nbbo_ask"
+    ),
     frame("quotes", "baseline", QUOTES, "text", lambda r: r.assign(nbbo_ask="x"), "column nbbo_ask is"),
-    frame("quotes", "baseline", QUOTES, "times without a zone", lambda r: r.tz_localize(None), "with a timezone"),
+    frame(
+        "quotes", "baseline", QUOTES, "times without a zone", lambda r: r.tz_localize(None), "with a timezone"
+    ),
     frame("quotes", "baseline", QUOTES, "times backwards", lambda r: r.iloc[::-1], "stands after"),
     frame("quotes", "baseline", QUOTES, "times twice", lambda r: r.iloc[[0, 0, 1]], "there twice"),
     whole("quotes", "baseline", QUOTES, "no Parquet", b"PAR1 nothing PAR1", "."),
     whole("quotes", "baseline", QUOTES, "no byte", b"", "."),
-    frame("futures in USD", "baseline", FUTURE, "no rate", lambda r: r.drop(columns="fx_rate"), "no column fx_r"),
-    frame("futures in USD", "baseline", FUTURE, "a price below zero", first("close", -1.0), "has the price").__class__(
-        "futures in USD", "a price below zero",
-        lambda desk: _first_close(desk), adr("baseline"), "symbol=FTUK.*has the price -"),
+    frame(
+        "futures in USD", "baseline", FUTURE, "no rate", lambda r: r.drop(columns="fx_rate"), "no column fx_r"
+    ),
+    Case(
+        "futures in USD",
+        "a price below zero",
+        _negative,
+        adr("baseline"),
+        "symbol=FTUK.*has the price -",
+    ),
     whole("futures in USD", "baseline", FUTURE, "no Parquet", b"x" * 100, "."),
     whole("bars of a future", "convert", TEXT, "no byte", "", "no bar"),
     edited("bars of a future", "convert", TEXT, "a text", lambda t: _cells(t, 4, "x"), "."),
-    edited("bars of a future", "convert", TEXT, "a thousands comma", lambda t: _cells(t, 4, '"7,723.1"'), "."),
-    edited("bars of a future", "convert", TEXT, "a price of zero", lambda t: _cells(t, 4, "0"), "has the price 0"),
-    edited("bars of a future", "convert", TEXT, "infinite", lambda t: _cells(t, 4, "inf"), "has the price inf"),
-    edited("bars of a future", "convert", TEXT, "a short row", lambda t: t.replace(",7723.1,88", "", 1), "."),
-    edited("bars of a future", "convert", TEXT, "a date of another order", lambda t: t.replace("2024-01-02", "02/01/2024", 1), "."),
-    edited("bars of a future", "convert", TEXT, "a bar twice", lambda t: t.split("\n")[0] + "\n" + t, "there twice"),
+    edited(
+        "bars of a future", "convert", TEXT, "a thousands comma", lambda t: _cells(t, 4, '"7,723.1"'), "."
+    ),
+    edited(
+        "bars of a future", "convert", TEXT, "a price of zero", lambda t: _cells(t, 4, "0"), "has the price 0"
+    ),
+    edited(
+        "bars of a future", "convert", TEXT, "infinite", lambda t: _cells(t, 4, "inf"), "has the price inf"
+    ),
+    edited("bars of a future", "convert", TEXT, "a short row", lambda t: "2024-01-01 03:00:00,1\n" + t, "."),
+    edited(
+        "bars of a future",
+        "convert",
+        TEXT,
+        "a date of another order",
+        lambda t: t.replace("2024-01-02", "02/01/2024", 1),
+        ".",
+    ),
+    edited(
+        "bars of a future",
+        "convert",
+        TEXT,
+        "a bar twice",
+        lambda t: t.split("\n")[0] + "\n" + t,
+        "there twice",
+    ),
     edited("bars of a future", "convert", TEXT, "UTF-16", str, ".", "utf-16"),
     edited("bars of a future", "convert", TEXT, "a NUL byte", lambda t: _cells(t, 4, "\0"), "."),
     edited("rates", "convert", RATES, "a text", lambda t: _cells(t, 5, "x"), "."),
-    edited("rates", "convert", RATES, "a rate below zero", lambda t: _cells(t, 5, "-1.2"), "has the price -1.2"),
-    edited("rates", "convert", RATES, "a date that isn't", lambda t: t.replace("20240102", "20240230", 1), "."),
-    edited("rates", "convert", RATES, "a date with hyphens", lambda t: t.replace("20240102", "2024-01-02", 1), "."),
+    edited(
+        "rates", "convert", RATES, "a rate below zero", lambda t: _cells(t, 5, "-1.2"), "has the price -1.2"
+    ),
+    edited(
+        "rates", "convert", RATES, "a date that isn't", lambda t: t.replace("20240102", "20240230", 1), "."
+    ),
+    edited(
+        "rates",
+        "convert",
+        RATES,
+        "a date with hyphens",
+        lambda t: t.replace("20240102", "2024-01-02", 1),
+        ".",
+    ),
     edited("rates", "convert", RATES, "a minute twice", lambda t: t.split("\n")[0] + "\n" + t, "there twice"),
 ]
 
@@ -315,18 +449,6 @@ def _cells(text: str, at: int, value: str) -> str:
     line, rest = text.split("\n", 1)
     cells = line.split(",")
     return ",".join([*cells[:at], value, *cells[at + 1 :]]) + "\n" + rest
-
-
-def _first_close(desk: Path) -> None:
-    rows = pd.read_parquet(desk / FUTURE)
-    rows.loc[rows["timestamp"] >= "2024-03-05", "close"] *= -1.0
-    (desk / FUTURE).unlink()
-    rows.to_parquet(desk / FUTURE)
-
-
-def _arrow(desk: Path, file: str, table: pa.Table) -> None:
-    (desk / file).unlink()
-    pq.write_table(table, desk / file)
 
 
 MADE = [
@@ -353,12 +475,42 @@ MADE = [
     whole("gate", "signal", GATE, "ragged", "ticker,improvement\nBAB,1,2,3\n", "."),
     whole("gate", "signal", GATE, "UTF-16", "ticker,improvement\nBAB,1\n".encode("utf-16"), "UTF-8"),
     whole("gate", "signal", MONTHLY, "no rows", "ticker,month,ic_improvement,counted\n", "no rows"),
-    whole("gate", "signal", MONTHLY, "a month that isn't", "ticker,month,ic_improvement,counted\nBAB,2024-13,1,True\n", "month"),
-    whole("gate", "signal", MONTHLY, "a month twice", "ticker,month,ic_improvement,counted\n" + "BAB,2024-02,1,True\n" * 2, "."),
-    whole("signal file", "evaluate-signal", f"{BASELINE}/ticker=BAB/data.parquet", "no Parquet", b"x" * 50, "."),
-    whole("signal file", "signal", f"{BASELINE}/ticker=BAB/data.parquet", "no Parquet", b"x" * 50, "."),
-    frame("signal file", "signal", f"{BASELINE}/ticker=BAB/data.parquet", "no signal", lambda r: r.drop(columns="signal"), "signal"),
-    frame("signal file", "signal", f"{BASELINE}/ticker=BAB/data.parquet", "no times", lambda r: r.reset_index(drop=True), "index"),
+    whole(
+        "gate",
+        "signal",
+        MONTHLY,
+        "a month that isn't",
+        "ticker,month,ic_improvement,counted\nBAB,2024-13,1,True\n",
+        "month",
+    ),
+    whole(
+        "gate",
+        "signal",
+        MONTHLY,
+        "a month twice",
+        "ticker,month,ic_improvement,counted\n" + "BAB,2024-02,1,True\n" * 2,
+        ".",
+    ),
+    whole(
+        "signal file", "evaluate-signal", f"{BASELINE}/ticker=BAB/data.parquet", "no Parquet", b"x" * 50, "."
+    ),
+    whole("signal file", "signal", f"{BASELINE}/ticker=BAB/data.parquet", "a text", b"x" * 50, "."),
+    frame(
+        "signal file",
+        "signal",
+        f"{BASELINE}/ticker=BAB/data.parquet",
+        "no signal",
+        lambda r: r.drop(columns="signal"),
+        "signal",
+    ),
+    frame(
+        "signal file",
+        "signal",
+        f"{BASELINE}/ticker=BAB/data.parquet",
+        "no times",
+        lambda r: r.reset_index(drop=True),
+        "index",
+    ),
     whole("features", "train", TARGETS, "no Parquet", b"x" * 50, "."),
     whole("features", "train", TARGETS, "no byte", b"", "."),
     frame("features", "train", TARGETS, "a column is missing", lambda r: r.iloc[:, :1], "."),

@@ -1,9 +1,9 @@
 """The corpus: malformed input for every reader, each with the command that meets it and what must be said.
 
 A case is a declaration. `make` writes the malformed file; `words` are the command, in which ``{bad}`` is the
-folder that `make` was given, ``{db}`` a store of eight tickers and ``{desk}`` a copy of a small data directory
-of the ADR desk (for cases of that desk, `make` is given the copy itself). `says` is a regular expression that
-the message must hold: it names the file, and the column, row or key.
+folder that `make` was given and ``{db}`` a store of eight tickers. For cases of the ADR desk `make` is given
+``{desk}``, a copy of a small data directory. `says` is a regular expression that the message must hold: it
+names the file, and the column, row or key.
 """
 
 from __future__ import annotations
@@ -70,34 +70,35 @@ def encrypted(content: bytes) -> bytes:
 
 # The vendor's tables.
 
-ROWS = {
-    "SEP": {
-        **{"ticker": "T0", "date": "2023-01-03", "open": "10", "high": "11", "low": "9", "close": "10.5"},
-        **{"volume": "1000", "closeadj": "10.4", "closeunadj": "10.5", "lastupdated": "2023-06-01"},
-    },
-    "TICKERS": {
-        **{"table": "SEP", "ticker": "T0", "exchange": "NYSE", "isdelisted": "N"},
-        **{"category": "Domestic Common Stock", "firstpricedate": "2001-01-02"},
-    },
-    "DAILY": {"ticker": "T0", "date": "2023-01-03", "marketcap": "100.5", "lastupdated": "2023-01-03"},
-    "SF1": {
-        **{"ticker": "T0", "dimension": "ARQ", "datekey": "2023-02-01", "reportperiod": "2022-12-31"},
-        **{"lastupdated": "2023-02-01", "revenue": "1", "netinc": "1", "assets": "1", "equity": "1"},
-    },
-    "SF2": {
-        **{"ticker": "T0", "filingdate": "2023-02-01", "ownername": "A B", "transactiondate": "2023-01-30"},
-        **{"transactioncode": "P", "transactionshares": "5", "transactionpricepershare": "10"},
-        **{"transactionvalue": "50", "rownum": "1"},
-    },
-    "SF3": {
-        **{"ticker": "T0", "investorname": "X", "securitytype": "SHR", "calendardate": "2023-03-31"},
-        **{"value": "10", "units": "2"},
-    },
-    "ACTIONS": {"date": "2023-01-03", "action": "split", "ticker": "T0", "value": "2"},
-    "METRICS": {"ticker": "T0", "date": "2023-01-03", "beta1y": "1.1"},
-    "SP500": {"date": "2023-01-03", "action": "added", "ticker": "T0"},
+TABLES = {
+    "SEP": (
+        "ticker,date,open,high,low,close,volume,closeadj,closeunadj,lastupdated\n"
+        "T0,2023-01-03,10,11,9,10.5,1000,10.4,10.5,2023-06-01"
+    ),
+    "TICKERS": (
+        "table,ticker,exchange,isdelisted,category,firstpricedate\n"
+        "SEP,T0,NYSE,N,Domestic Common Stock,2001-01-02"
+    ),
+    "DAILY": "ticker,date,marketcap,lastupdated\nT0,2023-01-03,100.5,2023-01-03",
+    "SF1": (
+        "ticker,dimension,datekey,reportperiod,lastupdated,revenue,netinc,assets,equity\n"
+        "T0,ARQ,2023-02-01,2022-12-31,2023-02-01,1,1,1,1"
+    ),
+    "SF2": (
+        "ticker,filingdate,ownername,transactiondate,transactioncode,transactionshares,"
+        "transactionpricepershare,transactionvalue,rownum\nT0,2023-02-01,A B,2023-01-30,P,5,10,50,1"
+    ),
+    "SF3": "ticker,investorname,securitytype,calendardate,value,units\nT0,X,SHR,2023-03-31,10,2",
+    "ACTIONS": "date,action,ticker,value\n2023-01-03,split,T0,2",
+    "METRICS": "ticker,date,beta1y\nT0,2023-01-03,1.1",
+    "SP500": "date,action,ticker\n2023-01-03,added,T0",
 }
-"""A valid row of each table."""
+"""A valid row of each of the vendor's tables."""
+
+ROWS = {
+    name: dict(zip(*(line.split(",") for line in text.split("\n")), strict=True))
+    for name, text in TABLES.items()
+}
 
 
 def csv_of(table: str, /, **cells: str) -> str:
@@ -272,9 +273,13 @@ FORMS = [
         r"SEP\.parquet.*row 1, column close: not a number",
     ),
     ingest("old database", "columns are missing", old_database, "old.duckdb", "old.duckdb, table sep has no"),
-    ingest("old database", "no database", text("x.duckdb", b"x" * 9000), "x.duckdb", "x.duckdb can't be opened"),
+    ingest(
+        "old database", "no database", text("x.duckdb", b"x" * 9000), "x.duckdb", "x.duckdb can't be opened"
+    ),
     ingest("sources", "nowhere", nothing, "nowhere.csv", "nowhere.csv does not exist"),
-    ingest("sources", "a folder named like a file", lambda f: (f / "SEP.csv").mkdir(), "SEP.csv", "no vendor"),
+    ingest(
+        "sources", "a folder named like a file", lambda f: (f / "SEP.csv").mkdir(), "SEP.csv", "no vendor"
+    ),
     ingest("sources", "a link to itself", loop, "SEP.csv", r"SEP\.csv"),
     ingest("sources", "an empty folder", lambda f: (f / "none").mkdir(), "none", "none has no vendor table"),
     ingest(
@@ -299,7 +304,17 @@ if os.geteuid():  # nothing is unreadable to root
 
 # Lists, factors, benchmarks and holdings that users write.
 
-BACKTEST = ("equity", "backtest", "baseline", "--alpha", "feat_adv.adv_20", "--db", "{db}", "--set", "top_n=3")
+BACKTEST = (
+    "equity",
+    "backtest",
+    "baseline",
+    "--alpha",
+    "feat_adv.adv_20",
+    "--db",
+    "{db}",
+    "--set",
+    "top_n=3",
+)
 PICKS = (
     *("equity", "picks", "baseline", "--alpha", "feat_adv.adv_20", "--db", "{db}", "--set", "top_n=3"),
     *("--set", "equity.live.min_names=2", "--out", "{bad}/out"),
@@ -341,7 +356,7 @@ USERS = [
     listed("Latin-1", "ticker\nÉ\n".encode("latin-1"), "UTF-8"),
     listed("a header in Latin-1", "ticker,börse\nT0,x\n".encode("latin-1"), "UTF-8"),
     listed("a short row", "date,ticker\n2023-01-03,T0\n2023-01-04\n", "line 3"),
-    listed("an empty ticker", 'date,ticker\n2023-01-03,\n', "line 2.*ticker"),
+    listed("an empty ticker", "date,ticker\n2023-01-03,\n", "line 2.*ticker"),
     listed("a date of another order", "date,ticker\n03/01/2023,T0\n", "line 2.*'03/01/2023'.*yyyy-mm-dd"),
     listed("an empty date", "date,ticker\n,T0\n", "line 2.*date.*yyyy-mm-dd"),
     listed("a date that isn't", "date,ticker\n2023-02-30,T0\n", "line 2.*'2023-02-30'"),
@@ -371,7 +386,9 @@ USERS = [
     benchmark("no byte", "", "empty"),
     benchmark("a header alone", "date,return\n", "no row"),
     benchmark("no return", "date,x\n2023-01-03,1\n", "needs the columns date and return"),
-    benchmark("a column twice", f"date,return,return\n{LONG.replace(chr(10), ',1' + chr(10))}", "return.*twice"),
+    benchmark(
+        "a column twice", f"date,return,return\n{LONG.replace(chr(10), ',1' + chr(10))}", "return.*twice"
+    ),
     benchmark("a text", "date,return\n2023-01-03,x\n", "line 2.*'x'"),
     benchmark("a thousands comma", 'date,close\n2023-01-03,"1,234.5"\n', "line 2.*1,234.5"),
     benchmark("NaN", "date,return\n2023-01-03,NaN\n", "2023-01-03"),
@@ -384,7 +401,13 @@ USERS = [
     benchmark("UTF-16", "date,return\n2023-01-03,0\n".encode("utf-16"), "UTF-8"),
     benchmark("a header in Latin-1", "date,return,ü\n2023-01-03,0,1\n".encode("latin-1"), "UTF-8"),
     benchmark("sessions are missing", "date,return\n2023-01-03,0\n", "has no value on"),
-    Case("benchmark", "neither file nor ticker", nothing, (*BACKTEST, "--benchmark", "x'; --"), "x'; --.*neither"),
+    Case(
+        "benchmark",
+        "neither file nor ticker",
+        nothing,
+        (*BACKTEST, "--benchmark", "x'; --"),
+        "x'; --.*neither",
+    ),
     held("no byte", "", "no column ticker"),
     held("no shares", "ticker\nT0\n", "column shares or value"),
     held("no column ticker", "symbol,shares\nT0,1\n", "no column ticker"),
@@ -488,11 +511,15 @@ CONFIGURATION = [
         if name
     ),
     *(
-        argument(f"--into {name[:20]!r}", ("equity", "build", "universe", "--into", name, "--db", "{db}"), "name")
+        argument(
+            f"--into {name[:20]!r}", ("equity", "build", "universe", "--into", name, "--db", "{db}"), "name"
+        )
         for name in HOSTILE
     ),
     *(
-        argument(f"--snapshot {name[:20]!r}", ("equity", "status", "--snapshot", name, "--db", "{db}"), "snapshot")
+        argument(
+            f"--snapshot {name[:20]!r}", ("equity", "status", "--snapshot", name, "--db", "{db}"), "snapshot"
+        )
         for name in ("../../x", "x'; --", "%", "20")
     ),
     *(
@@ -509,7 +536,9 @@ CONFIGURATION = [
     argument("a strategy that isn't", ("equity", "backtest", "no;pe", *BACKTEST[3:]), "no;pe"),
     argument("--start", (*BACKTEST, "--start", "2023-02-30"), "start"),
     argument("--date", ("equity", "universe", "--date", "03/01/2023", "--db", "{db}"), "--date 03/01/2023"),
-    argument("a date before all", ("equity", "universe", "--date", "0001-01-01", "--db", "{db}"), "0001-01-01"),
+    argument(
+        "a date before all", ("equity", "universe", "--date", "0001-01-01", "--db", "{db}"), "0001-01-01"
+    ),
     argument("--capital nan", (*PICKS, "--capital", "nan"), "capital"),
     argument("--capital 1e400", (*PICKS, "--capital", "1e400"), "capital"),
     argument("--lot 0", (*PICKS, "--lot", "0"), "lot"),

@@ -14,11 +14,20 @@ from urllib.parse import unquote
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kairos.adr.desk import US_CLOSES, US_FACTORS, US_MINUTES, Desk
-from kairos.adr.files import US_LINE, Array, Dates, Prices, listed, read_prices, read_records, write_prices
+from kairos.adr.files import (
+    UNREADABLE,
+    US_LINE,
+    Array,
+    Dates,
+    Prices,
+    listed,
+    read_prices,
+    read_records,
+    write_prices,
+)
 from kairos.adr.instruments import Instrument, read_instruments
 from kairos.adr.minutes import (
     Instants,
@@ -232,7 +241,7 @@ def read_bars(path: Path) -> tuple[Instants, Array]:
         file = pq.ParquetFile(path)
         check_columns(path, file.schema_arrow, "DateTime", ["Close"], zoned=False)
         bars = file.read(["DateTime", "Close"])
-    except pa.ArrowInvalid as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: {error}") from None
     stamps = bars["DateTime"].to_numpy().astype("datetime64[ns]")
     closes = bars["Close"].to_numpy().astype(np.float64)

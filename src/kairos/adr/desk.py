@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
 
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
     from kairos.settings import Settings
+
+_MADE = TypeAdapter(dict[str, list[str]])
 
 LEDGER = "data/processed/.kairos_files.json"
 
@@ -171,10 +174,10 @@ class Desk:
         with contextlib.suppress(FileNotFoundError):
             text = self.path(LEDGER).read_text(encoding="utf-8")
             try:
-                made: dict[str, list[str]] = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{self.path(LEDGER)}: damaged ({error}); delete it") from error
-            return made
+                return _MADE.validate_json(text)
+            except ValidationError as error:
+                what = error.errors()[0]["msg"]
+                raise InputError(f"{self.path(LEDGER)}: damaged ({what}); delete it") from error
         return {}
 
 

@@ -22,11 +22,12 @@ import bottleneck as bn
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kairos.adr.desk import FEATURES, TARGETS
+from kairos.adr.files import UNREADABLE
 from kairos.adr.instruments import read_us_sectors
+from kairos.adr.results import read_rows
 from kairos.adr.train import PREDICTIONS, compare_selections, evaluation_output, output
 from kairos.errors import InputError
 from kairos.evaluation.prediction import (
@@ -290,7 +291,7 @@ def _read(desk: Desk, name: str, columns: Sequence[str], step: str) -> pd.DataFr
     path = desk.existing(name, f"what the step `{step}` makes; run it first")
     try:
         rows = pq.read_table(path, columns=list(columns)).to_pandas()
-    except (pa.ArrowInvalid, KeyError) as error:
+    except (*UNREADABLE, KeyError) as error:
         raise InputError(f"{path}: not a file of the step `{step}` ({error}); run it again") from error
     if missing := set(columns) - set(rows.columns):
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; run `{step}` again")
@@ -354,7 +355,7 @@ def _us_averages(desk: Desk, days: Days) -> dict[str, Array]:
     }
     for n, adr in enumerate(days.names):
         path = desk.existing(f"{FEATURES}/{adr}.parquet", f"the features of {adr}; run `features` first")
-        features = pd.read_parquet(path).drop(columns="ordinary_residual")
+        features = read_rows(path, "features").drop(columns="ordinary_residual")
         rows = np.searchsorted(days.dates, features.index.to_numpy().astype("datetime64[D]"))
         peers = [us for us in features.columns if sector.get(us) and sector.get(us) == sector.get(adr)]
         averages["market_average"][rows, n] = features.to_numpy().mean(axis=1)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from kairos.adr.evaluate import BY_ADR, MONTHLY
+from kairos.adr.results import read_csv
 from kairos.adr.train import evaluation_output
+from kairos.errors import InputError
 from kairos.evaluation.prediction import expanding_mean
 
 if TYPE_CHECKING:
@@ -65,17 +66,24 @@ def read_gates(desk: Desk) -> dict[Mode, Gate]:
     Raises
     ------
     InputError
-        The evaluation is missing.
+        The evaluation is missing, or a file of it is none.
     """
     into, rules = evaluation_output(desk), desk.settings.adr.gate
-    by_adr, monthly = (
-        pd.read_csv(
-            desk.existing(f"{into}/{name}", "what the step `evaluate` makes; run it first"),
-            keep_default_na=False,
-            na_values=[""],
-        )
-        for name in (BY_ADR, MONTHLY)
+    by_adr = read_csv(desk, f"{into}/{BY_ADR}", "evaluate", texts=["ticker"], numbers=["improvement"])
+    monthly = read_csv(
+        *(desk, f"{into}/{MONTHLY}", "evaluate"),
+        texts=["ticker"],
+        months=["month"],
+        numbers=["ic_improvement"],
+        flags=["counted"],
     )
+    path = desk.path(f"{into}/{MONTHLY}")
+    if not len(monthly):
+        raise InputError(f"{path}: no rows; run `evaluate` again")
+    twice = monthly.duplicated(["ticker", "month"])
+    if twice.any():
+        row = int(twice.to_numpy().argmax())
+        raise InputError(f"{path}, row {row + 2}: {monthly['ticker'].iloc[row]} has two rows of the month")
     passing = by_adr.loc[by_adr["improvement"] >= rules.min_improvement, "ticker"]
     counted = monthly["ic_improvement"].where(monthly["counted"])
     wide = monthly.assign(counted=counted).pivot(index="month", columns="ticker", values="counted")

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kairos import __version__
+from kairos.adr.files import UNREADABLE
 from kairos.adr.minutes import NEW_YORK, new_york_clock
 from kairos.errors import InputError
 
@@ -139,7 +140,7 @@ def read_minutes(path: Path) -> MinuteFile:
         raise InputError(f"{path}: the file is missing")
     try:
         frame, notes = pd.read_parquet(path), notes_of(path)
-    except pa.ArrowInvalid as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: {error}") from None
     index = frame.index
     if not isinstance(index, pd.DatetimeIndex) or index.tz is None:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from kairos.adr.desk import FUTURES, FX_MINUTES, Desk
-from kairos.adr.files import Array, listed
+from kairos.adr.files import UNREADABLE, Array, listed
 from kairos.errors import InputError
 
 Instants = np.ndarray[Any, np.dtype[np.datetime64]]
@@ -207,7 +207,7 @@ def _future_bars(path: Path, first: np.datetime64, last: np.datetime64) -> tuple
         stamp, kind = pyarrow.dataset.field("timestamp"), bars.schema.field("timestamp").type
         low, high = (pa.scalar(pd.Timestamp(time, tz="UTC"), kind) for time in (first, last))
         rows = bars.to_table(columns, filter=(stamp >= low) & (stamp <= high))
-    except pa.ArrowInvalid as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: {error}") from None
     prices = rows["close"].to_numpy() / rows["fx_rate"].to_numpy()
     some = ~np.isnan(prices)

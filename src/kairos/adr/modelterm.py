@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kairos.adr import fairvalue
 from kairos.adr.desk import US_BETAS
+from kairos.adr.files import UNREADABLE
 from kairos.adr.modelfile import ModelFile, read_model
 from kairos.adr.sources import read_us
 from kairos.adr.stream import sample
@@ -122,7 +122,7 @@ def us_betas_on(
         names = set(pq.read_schema(path).names)
         there = [stock for stock in stocks if stock in names]
         table = pq.read_table(path, columns=["date", *there])
-    except pa.ArrowInvalid as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: not a file of the step `features` ({error}); run it again") from None
     dates = table["date"].to_numpy().astype("datetime64[D]")
     rows = np.searchsorted(dates, days)

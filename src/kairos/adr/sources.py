@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from kairos.adr.desk import ADR_QUOTES, ETF_MINUTES, US_MINUTES, Desk
+from kairos.adr.files import UNREADABLE
 from kairos.adr.minutes import check_columns, future_name, refuse_bad_bars
 from kairos.adr.stream import Stream
 from kairos.errors import InputError
@@ -204,7 +205,7 @@ def _columns(
             if more:
                 check_columns(path, schema, RECEIVED, (), zoned=zoned)
             table = file.read([stamp, *there, *more], use_threads=False)
-    except pa.ArrowInvalid as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: {error}") from None
     if table[stamp].null_count:
         row = pc.index(pc.is_null(table[stamp]), True).as_py() + 1

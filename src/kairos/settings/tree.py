@@ -185,6 +185,12 @@ class Download(Section):
     resume_within: Duration
 
 
+class Ingest(Section):
+    """Loading the vendor's files."""
+
+    max_unpacked: Positive
+
+
 class Listing(Section):
     """When a ticker has ended."""
 
@@ -477,6 +483,7 @@ class Equity(Section):
     """Equity factor research."""
 
     download: Download
+    ingest: Ingest
     listing: Listing
     windows: Windows
     universe: Universe
