@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench test-slow soak test-real lock clean
+.PHONY: help demo test lint docs bench test-slow soak fuzz test-real audit-deps lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -38,7 +38,7 @@ demo: $(VENV)/installed ## simulated market → tables → backtest → report
 	$(BIN)/kairos demo --out demo
 
 test: lint docs ## every check: style, types, documentation, tests
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not realdata and not bench and not slow and not soak"
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not realdata and not bench and not slow and not soak and not fuzz"
 
 lint: $(VENV)/installed-dev ## style and types
 	$(BIN)/ruff check .
@@ -57,8 +57,14 @@ test-slow: $(VENV)/installed-dev ## tests that need minutes
 soak: $(VENV)/installed-dev ## intervals and tests of both desks against a known truth
 	$(BIN)/python -m pytest -q -rP -n $(WORKERS) -m soak
 
+fuzz: $(VENV)/installed-dev ## readers meet any bytes (KAIROS_FUZZ_EXAMPLES of each)
+	$(BIN)/python -m pytest -q -n $(WORKERS) -m fuzz
+
 test-real: $(VENV)/installed-dev ## tests on real market data (KAIROS_REAL_DATA names the folder)
 	$(BIN)/python -m pytest -q -m realdata
+
+audit-deps: $(VENV)/installed-dev ## known vulnerabilities of the locked packages
+	@$(BIN)/python .ci/audit.py
 
 lock: $(VENV)/installed-dev ## resolve the dependencies anew
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

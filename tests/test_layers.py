@@ -17,7 +17,7 @@ FLOORS = [
     {"panel"},
     {"market"},
     {"store"},
-    {"executor", "pipeline", "turns"},
+    {"executor", "pipeline", "textfile", "turns"},
     {"disk", "remote"},
     {"settings"},
     {"errors"},

@@ -121,7 +121,9 @@ def settings_of(config: Path) -> dict[str, Any]:
         return {}
     try:
         return tomllib.loads(config.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{config}: tables and lists too deep within each other") from None
+    except ValueError as error:
         raise InputError(f"{config}: {error}") from None
 
 

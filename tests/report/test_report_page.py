@@ -4,6 +4,8 @@ import re
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kairos.errors import InputError, WorkError
 from kairos.report import charts
@@ -98,6 +100,18 @@ def test_hostile_names_in_charts_come_back_as_text(hostile, parse):
     (spec,) = drawn(parse(one_of_each(hostile)))
     assert "<" not in spec["data"][0]["name"]
     assert "&lt;img" in spec["data"][0]["name"]
+
+
+PIECES = [*"<>/!-='\"&;{}% \u2028", "script", "<!--", "-->", "]]>", "&lt;"]
+
+
+@given(st.text(st.sampled_from(PIECES), max_size=12))
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_text_opens_a_tag(parse, text):
+    document, tame = parse(one_of_each(text or "word")), parse(one_of_each())
+    assert [a[:2] for a in document.attributes] == [a[:2] for a in tame.attributes]
+    assert len(document.scripts) == len(tame.scripts)
+    assert len(drawn(document)) == len(drawn(tame))
 
 
 def test_any_figure_is_safe_inside_its_script(hostile, parse):

@@ -22,7 +22,7 @@ import pandas as pd
 
 from kairos.adr.desk import BASELINE
 from kairos.adr.minutefile import MinuteFile, file_of, read_minutes
-from kairos.adr.reading import decoding, read_table
+from kairos.adr.results import read_csv
 
 if TYPE_CHECKING:
     from kairos.adr.desk import Desk
@@ -170,9 +170,6 @@ def read_calibration(desk: Desk, name: str) -> Calibration:
     """Read the slopes that the step `signal` has written; none without calibration."""
     if desk.settings.adr.signal.calibration == "none":
         return Calibration.none()
-    path = desk.existing(name, "slopes by half hour; run `signal` first")
-    table = read_table(path, "signal", ("month", "half_hour", "slope"))
-    with decoding(path, "signal"):
-        wide = table.pivot(index="month", columns="half_hour", values="slope")
-        months = np.array(wide.index.tolist(), dtype="datetime64[M]")
-        return Calibration(months, wide.to_numpy(dtype=np.float64))
+    table = read_csv(desk, name, "signal", months=["month"], numbers=["half_hour", "slope"])
+    wide = table.pivot(index="month", columns="half_hour", values="slope")
+    return Calibration(np.array(wide.index.tolist(), dtype="datetime64[M]"), wide.to_numpy(dtype=np.float64))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
 
 from kairos.disk import writing
 from kairos.errors import InputError
@@ -23,6 +24,8 @@ from kairos.turns import turn
 
 if TYPE_CHECKING:
     from kairos.settings import Settings
+
+_MADE = TypeAdapter(dict[str, list[str]])
 
 LEDGER = "data/processed/.kairos_files.json"
 MADE_OF = "data/processed/.kairos_made_of.json"
@@ -219,10 +222,10 @@ class Desk:
         with contextlib.suppress(FileNotFoundError):
             text = self.path(ledger).read_text(encoding="utf-8")
             try:
-                made: dict[str, list[str]] = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{self.path(ledger)}: damaged ({error}); delete it") from error
-            return made
+                return _MADE.validate_json(text)
+            except ValidationError as error:
+                what = error.errors()[0]["msg"]
+                raise InputError(f"{self.path(ledger)}: damaged ({what}); delete it") from error
         return {}
 
 

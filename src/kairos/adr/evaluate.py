@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from kairos.adr.desk import FEATURES, TARGETS
 from kairos.adr.instruments import read_us_sectors
 from kairos.adr.reading import decoding
+from kairos.adr.results import read_rows
 from kairos.adr.train import PREDICTIONS, compare_selections, evaluation_output, output
 from kairos.errors import InputError
 from kairos.evaluation.prediction import (
@@ -352,10 +353,7 @@ def _us_averages(desk: Desk, days: Days) -> dict[str, Array]:
     }
     for n, adr in enumerate(days.names):
         path = desk.existing(f"{FEATURES}/{adr}.parquet", f"the features of {adr}; run `features` first")
-        with decoding(path, "features"):
-            features = pd.read_parquet(path, page_checksum_verification=True).drop(
-                columns="ordinary_residual"
-            )
+        features = read_rows(path, "features").drop(columns="ordinary_residual")
         rows = np.searchsorted(days.dates, features.index.to_numpy().astype("datetime64[D]"))
         peers = [us for us in features.columns if sector.get(us) and sector.get(us) == sector.get(adr)]
         averages["market_average"][rows, n] = features.to_numpy().mean(axis=1)

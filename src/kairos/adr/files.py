@@ -7,10 +7,9 @@ header is row 1.
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from kairos import textfile
 from kairos.errors import InputError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -27,6 +27,9 @@ Dates = np.ndarray[Any, np.dtype[np.datetime64]]
 
 MISSING = ("", "NaN", "nan", "NA", "N/A", "#N/A", "#N/A N/A")
 """Cells that mean "no value"; the last one is Bloomberg's."""
+
+EARLIEST, LATEST = np.datetime64("1900-01-01"), np.datetime64("2199-12-31")
+"""A date beyond them is a slip of the pen, and no calendar knows its sessions."""
 
 US_LINE = " US Equity"
 """Ending of a US line in Bloomberg's names; the desk names a US line without it."""
@@ -213,7 +216,7 @@ def read_records(path: Path, columns: Sequence[str], *, what: str) -> list[Recor
     if absent:
         raise InputError(f"{path}: no column {listed(absent)}; it has {', '.join(header)}")
     records = []
-    for row, cells in itertools.islice(_rows(path), 1, None):
+    for row, cells in itertools.islice(textfile.rows(path), 1, None):
         _refuse_ragged(path, row, cells, header)
         texts = ("" if cell in MISSING else cell for cell in cells)
         records.append(Record(path, row, dict(zip(header, texts, strict=True))))
@@ -264,7 +267,7 @@ def _read_wide(path: Path, names: Sequence[str] | None, what: str) -> Prices:
 def _cell_by_cell(path: Path, header: list[str], columns: list[int]) -> tuple[pa.Array, Array]:
     """Dates as texts and values of the columns, by the definition; names the first bad cell."""
     texts, values = [], []
-    for row, cells in itertools.islice(_rows(path), 1, None):
+    for row, cells in itertools.islice(textfile.rows(path), 1, None):
         _refuse_ragged(path, row, cells, header)
         texts.append(cells[0])
         numbers = [math.nan if cells[column] in MISSING else _number(cells[column]) for column in columns]
@@ -287,6 +290,12 @@ def _dates(path: Path, texts: pa.Array | pa.ChunkedArray) -> Dates:
             f"{path}, row {_row_in_file(path, t)}: {texts[t].as_py()!r} is not a date; "
             "the first column holds dates, written yyyy-mm-dd without a time"
         )
+    far = np.flatnonzero((days < EARLIEST) | (days > LATEST))
+    if far.size:
+        t = int(far[0])
+        raise InputError(
+            f"{path}, row {_row_in_file(path, t)}: the date {days[t]} is not between {EARLIEST} and {LATEST}"
+        )
     wrong = np.flatnonzero(np.diff(days) <= np.timedelta64(0, "D"))
     if wrong.size:
         t = int(wrong[0]) + 1
@@ -307,28 +316,14 @@ def _number(text: str) -> float | None:
 def _header(path: Path, what: str) -> list[str]:
     if not path.is_file():
         raise InputError(f"{path}: the file is missing; it holds {what}")
-    for _, cells in _rows(path):
+    for _, cells in textfile.rows(path):
         return cells
     raise InputError(f"{path}: the file is empty; it holds {what}")
 
 
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Row number and stripped cells of every row that isn't blank."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, skipinitialspace=True)
-        try:
-            for cells in reader:
-                if cells:
-                    yield reader.line_num, [cell.strip() for cell in cells]
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from None
-        except csv.Error as error:
-            raise InputError(f"{path}, row {reader.line_num}: {error}") from None
-
-
 def _row_in_file(path: Path, t: int) -> int:
     """Row number of the t-th row of data."""
-    return next(itertools.islice(_rows(path), t + 1, None))[0]
+    return next(itertools.islice(textfile.rows(path), t + 1, None))[0]
 
 
 def _refuse_ragged(path: Path, row: int, cells: list[str], header: list[str]) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from kairos.adr.evaluate import BY_ADR, MONTHLY
-from kairos.adr.reading import read_table
+from kairos.adr.results import read_csv
 from kairos.adr.train import evaluation_output
+from kairos.errors import InputError
 from kairos.evaluation.prediction import expanding_mean
 
 if TYPE_CHECKING:
@@ -68,17 +69,24 @@ def read_gates(desk: Desk) -> dict[Mode, Gate]:
     Raises
     ------
     InputError
-        The evaluation is missing.
+        The evaluation is missing, or a file of it is none.
     """
     into, rules = evaluation_output(desk), desk.settings.adr.gate
-    by_adr, monthly = (
-        read_table(
-            desk.existing(f"{into}/{name}", "what the step `evaluate` makes; run it first"),
-            "evaluate",
-            columns,
-        )
-        for name, columns in COLUMNS.items()
+    by_adr = read_csv(desk, f"{into}/{BY_ADR}", "evaluate", texts=["ticker"], numbers=["improvement"])
+    monthly = read_csv(
+        *(desk, f"{into}/{MONTHLY}", "evaluate"),
+        texts=["ticker"],
+        months=["month"],
+        numbers=["ic_improvement"],
+        flags=["counted"],
     )
+    path = desk.path(f"{into}/{MONTHLY}")
+    if not len(monthly):
+        raise InputError(f"{path}: no rows; run `evaluate` again")
+    twice = monthly.duplicated(["ticker", "month"])
+    if twice.any():
+        row = int(twice.to_numpy().argmax())
+        raise InputError(f"{path}, row {row + 2}: {monthly['ticker'].iloc[row]} has two rows of the month")
     passing = by_adr.loc[by_adr["improvement"] >= rules.min_improvement, "ticker"]
     counted = monthly["ic_improvement"].where(monthly["counted"])
     wide = monthly.assign(counted=counted).pivot(index="month", columns="ticker", values="counted")

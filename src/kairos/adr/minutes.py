@@ -22,6 +22,7 @@ import pyarrow.dataset
 
 from kairos.adr.desk import FUTURES, FX_MINUTES, Desk
 from kairos.adr.files import Array, listed
+from kairos.adr.reading import decoding
 from kairos.errors import InputError
 
 Instants = np.ndarray[Any, np.dtype[np.datetime64]]
@@ -201,14 +202,12 @@ def future_at(desk: Desk, symbol: str, times: Instants) -> Array:
 def _future_bars(path: Path, first: np.datetime64, last: np.datetime64) -> tuple[Instants, Array]:
     """Labels (UTC) and local prices of one file's bars that have both a price and a rate."""
     columns = ["timestamp", "close", "fx_rate"]
-    try:
+    with decoding(path):
         bars = pyarrow.dataset.dataset(str(path))
         check_columns(path, bars.schema, "timestamp", columns[1:], zoned=True)
         stamp, kind = pyarrow.dataset.field("timestamp"), bars.schema.field("timestamp").type
         low, high = (pa.scalar(pd.Timestamp(time, tz="UTC"), kind) for time in (first, last))
         rows = bars.to_table(columns, filter=(stamp >= low) & (stamp <= high))
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: {error}") from None
     prices = rows["close"].to_numpy() / rows["fx_rate"].to_numpy()
     some = ~np.isnan(prices)
     return rows["timestamp"].to_numpy().astype("datetime64[ns]")[some], prices[some]

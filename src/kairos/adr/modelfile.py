@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +26,18 @@ if TYPE_CHECKING:
 
 PROTOCOL = 4
 
-ALLOWED = {
-    ("numpy", "dtype"),
-    ("numpy", "ndarray"),
-    ("numpy._core.multiarray", "_reconstruct"),
-    ("numpy.core.multiarray", "_reconstruct"),
-}
-"""All that a pickled array of numbers refers to."""
+LARGEST = 1 << 26
+"""Bytes of a file that can be a model; one has some thousands."""
+
+CODES = frozenset({
+    *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1", "BININT2"),
+    *("LONG", "LONG1", "FLOAT", "BINFLOAT", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "SHORT_BINBYTES"),
+    *("BINBYTES", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "APPEND"),
+    *("APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD"),
+    *("MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"),
+})  # fmt: skip
+"""Instructions of a pickle that are followed. None of them uses an object twice, so that what is made is no
+larger than the file."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +140,46 @@ def _plain(value: Any) -> Any:
     return value
 
 
+class _Kind:
+    """Stands in for a dtype while a file is read: only that of a float64 is one."""
+
+    def __init__(self, name: object, _align: object, _copy: object) -> None:
+        if name != "f8":
+            raise pickle.UnpicklingError(f"an array holds {name!r}, not numbers")
+
+    def __setstate__(self, state: object) -> None:
+        if state != (3, "<", None, None, None, -1, -1, 0):
+            raise pickle.UnpicklingError("an array's numbers are not plain ones")
+
+
+class _Numbers:
+    """Stands in for an array while a file is read; NumPy itself never sees what a file says."""
+
+    values: Array
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, state: tuple[object, tuple[int, ...], object, object, bytes]) -> None:
+        _, shape, kind, _, raw = state
+        if not (isinstance(kind, _Kind) and isinstance(raw, bytes)):
+            raise pickle.UnpicklingError("an array is none")
+        self.values = np.frombuffer(raw, dtype="<f8").reshape(shape).copy()
+
+
+_STAND_INS = {
+    ("numpy", "dtype"): _Kind,
+    ("numpy", "ndarray"): _Numbers,
+    ("numpy._core.multiarray", "_reconstruct"): _Numbers,
+    ("numpy.core.multiarray", "_reconstruct"): _Numbers,
+}
+"""All that a pickled array of numbers refers to, and what is taken for it."""
+
+
 class _Restricted(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in ALLOWED:
+        if (module, name) not in _STAND_INS:
             raise pickle.UnpicklingError(f"it refers to {module}.{name}")
-        return super().find_class(module, name)
+        return _STAND_INS[module, name]
 
 
 def read_model(path: Path) -> ModelFile:
@@ -149,7 +191,7 @@ def read_model(path: Path) -> ModelFile:
         The file is missing, is no pickle, refers to anything but arrays, or doesn't hold a model.
     """
     try:
-        content = _Restricted(io.BytesIO(path.read_bytes())).load()
+        content = _content(path)
     except FileNotFoundError as error:
         raise InputError(f"{path}: the file is missing; it holds the model of a month") from error
     except (
@@ -159,18 +201,51 @@ def read_model(path: Path) -> ModelFile:
         raise InputError(
             f"{path}: not a model file of this desk ({error}); train again, and don't load it by other means"
         ) from error
+    if isinstance(content, dict):
+        content = {
+            name: value.values if isinstance(value, _Numbers) else value for name, value in content.items()
+        }
     names = {field.name for field in fields(ModelFile)}
     if not (isinstance(content, dict) and set(content) == names and _fits_together(content)):
         raise InputError(f"{path}: not a model file of this version; train again")
     return ModelFile(**content)
 
 
+def _content(path: Path) -> object:
+    """What is pickled in a file, when all its instructions are harmless."""
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"more than {LARGEST:,} bytes")
+    raw = path.read_bytes()
+    for count, (code, argument, _) in enumerate(pickletools.genops(raw)):
+        if code.name not in CODES or ("PUT" in code.name and int(argument or 0) > count):
+            raise pickle.UnpicklingError(f"it holds the instruction {code.name}")
+    return _Restricted(io.BytesIO(raw)).load()
+
+
 def _fits_together(content: Mapping[str, Any]) -> bool:
-    """Whether there is one number of each kind for each feature."""
-    columns = [content[name] for name in ("scale", "mean", "coef") if content[name] is not None]
-    return isinstance(content["features"], list) and all(
-        isinstance(column, np.ndarray)
-        and column.dtype == np.float64
-        and column.shape == (len(content["features"]),)
-        for column in columns
+    """Whether every entry is of its kind, and there is one number of each kind for each feature."""
+    coef, scale, features = content["coef"], content["scale"], content["features"]
+    texts = ("ticker", "exchange", "index", "model", "selection")
+    return (
+        all(isinstance(content[name], str) for name in texts)
+        and isinstance(content["month"], str)
+        and re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", content["month"]) is not None
+        and all(isinstance(content[name], int) for name in ("n_features", "n_train", "n_validation"))
+        and all(isinstance(content[name], dict) for name in ("parameters", "validation_metrics", "versions"))
+        and all(_texts(content[name]) for name in ("features", "train", "validation"))
+        and (content["alpha"] is None or isinstance(content["alpha"], int | float))
+        and all(_finite(content[name]) for name in ("alphas", "weights"))
+        and all(
+            _finite(column) and column.shape == (len(features),)
+            for column in (scale, content["mean"], *([] if coef is None else [coef]))
+        )
+        and (coef is None or bool((scale > 0.0).all()))
     )
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, np.ndarray) and bool(np.isfinite(value).all())

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 
 from kairos.errors import InputError
@@ -40,28 +38,3 @@ def decoding(path: Path, step: str = "") -> Iterator[None]:
                 f"{path}: damaged, or not a file of the step `{step}` ({why}); run it again"
             ) from error
         raise InputError(f"{path}: damaged, or not a file of its kind ({why})") from error
-
-
-def read_table(path: Path, step: str, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a CSV file that a step has written; empty cells are missing, and an ADR may have the ticker NA.
-
-    Parameters
-    ----------
-    path, step
-        The file, and the step that makes it.
-    columns
-        Columns that it must have.
-
-    Raises
-    ------
-    InputError
-        When it is no such table, or its end is missing.
-    """
-    with decoding(path, step):
-        text = path.read_text(encoding="utf-8")
-        if not text.endswith("\n"):  # pandas would fill up a line that is cut off
-            raise ValueError("its end is missing")
-        table = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])
-        if absent := [column for column in columns if column not in table]:
-            raise ValueError(f"no column {', '.join(absent)}")
-    return table

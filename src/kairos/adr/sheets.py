@@ -21,17 +21,48 @@ from kairos.adr.evaluate import (
 )
 from kairos.adr.instruments import read_instruments
 from kairos.adr.modelfile import read_model
-from kairos.adr.reading import decoding, read_table
+from kairos.adr.results import read_csv, read_rows
 from kairos.adr.train import METADATA, evaluation_output, output
 from kairos.report import AdrForecast, AdrGate, AdrMonth, AdrRow, AdrSheet, Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Hashable, Mapping, Sequence
 
     from kairos.adr.desk import Desk
 
 MOST_USED = 20
 """US stocks that the report lists."""
+
+_ESTIMATE = ("improvement", "low", "high", "t", "months")
+_FORECAST = (*_ESTIMATE, "month_t", "adrs", "adrs_told_from_luck")
+_COLUMNS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    BY_ADR: {
+        "texts": ("ticker",),
+        "numbers": (
+            *_ESTIMATE,
+            *(f"{which}_{what}" for which in ("baseline", "model") for what in ("ic", "rank_ic", "r2")),
+            *("baseline_hit_rate", "model_hit_rate", "stepwise_p", "holm_p", "zero_months"),
+        ),
+        "flags": ("passes_gate",),
+    },
+    MONTHLY: {
+        "texts": ("ticker",),
+        "months": ("month",),
+        "numbers": ("baseline_ic", "model_ic", "ic_improvement", "n_test"),
+        "flags": ("counted", "zero_model"),
+    },
+    NULLS: {"texts": ("forecast",), "numbers": _FORECAST},
+    SELECTIONS: {"texts": ("rule",), "numbers": _FORECAST},
+    GATE: {
+        "texts": ("mode",),
+        "numbers": ("adrs_passing", "share_used", "improvement_used", "gain", "noise_share"),
+    },
+    METADATA: {
+        "texts": ("ticker", "selection", "status", "model_file"),
+        "numbers": ("n_nonzero", "alpha", "n_not_converged"),
+    },
+}
+"""Columns of the tables that the report shows, by what they hold."""
 
 _NULLS = {
     "model": "The model",
@@ -52,13 +83,14 @@ def adr_sheet(desk: Desk) -> AdrSheet:
         A file of the steps `features`, `train` or `evaluate` is missing.
     """
     by_adr, monthly, nulls, selections, gate = (
-        _table(desk, f"{evaluation_output(desk)}/{name}", "evaluate")
+        read_csv(desk, f"{evaluation_output(desk)}/{name}", "evaluate", **_COLUMNS[name])
         for name in (BY_ADR, MONTHLY, NULLS, SELECTIONS, GATE)
     )
-    metadata = _table(desk, f"{output(desk)}/{METADATA}", "train")
-    path = desk.existing(TARGETS, "the targets; run `features` first")
-    with decoding(path, "features"):
-        targets = pd.read_parquet(path, page_checksum_verification=True)
+    metadata = read_csv(desk, f"{output(desk)}/{METADATA}", "train", **_COLUMNS[METADATA])
+    targets = read_rows(
+        *(desk.existing(TARGETS, "the targets; run `features` first"), "features"),
+        ["ticker", "date", "exchange", "index"],
+    )
     targets = targets[targets["ticker"].isin(by_adr["ticker"])]
     counted = monthly[monthly["counted"]]
     model = nulls[nulls["forecast"] == "model"].iloc[0]
@@ -104,11 +136,6 @@ def adr_sheet(desk: Desk) -> AdrSheet:
         suspicious=_suspicious(desk, by_adr["ticker"].tolist()),
         assumptions=_assumptions(desk),
     )
-
-
-def _table(desk: Desk, name: str, step: str) -> pd.DataFrame:
-    path = desk.existing(name, f"what the step `{step}` makes; run it first")
-    return read_table(path, step)
 
 
 def _estimate(row: pd.Series[float], label: str, n: Hashable) -> Estimate:
@@ -181,9 +208,7 @@ def _stocks(desk: Desk, trained: pd.DataFrame) -> list[tuple[str, int, int]]:
 def _suspicious(desk: Desk, names: list[str]) -> list[tuple[str, str, float]]:
     found = []
     for adr in names:
-        path = desk.existing(f"{FEATURES}/{adr}.parquet", f"the features of {adr}")
-        with decoding(path, "features"):
-            rows = pd.read_parquet(path, page_checksum_verification=True)
+        rows = read_rows(desk.existing(f"{FEATURES}/{adr}.parquet", f"the features of {adr}"), "features")
         seen = rows.drop(columns="ordinary_residual")
         x, y = seen.to_numpy(), rows["ordinary_residual"].to_numpy()
         x, y = x - x.mean(axis=0), y - y.mean()

@@ -20,16 +20,31 @@ from kairos.adr.evaluate_signal import (
     signal_reading,
 )
 from kairos.adr.minutefile import file_of, read_minutes
-from kairos.adr.reading import read_table
+from kairos.adr.results import read_csv
 from kairos.adr.signal import FUTURES, MODEL, NONE, days_file, signal_folder
 from kairos.report import Estimate
 from kairos.report.adr_signal import AdrSignalSheet, SignalAdr, SignalEntry, SignalForecast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kairos.adr.desk import Desk
     from kairos.adr.files import Array
 
 _MODES = {"full_sample": "full sample, chosen in-sample", "expanding": "expanding, past months only"}
+_ESTIMATE = ("low", "high", "t", "days")
+_COLUMNS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    ICS: {
+        "texts": ("entry", "kind", "forecast", "outcome", "price"),
+        "numbers": ("ic", "n", *_ESTIMATE),
+        "flags": ("hedged",),
+    },
+    BY_ADR: {"texts": ("ticker", "forecast"), "numbers": ("ic", *_ESTIMATE)},
+    HALF_HOURS: {"numbers": ("minutes", "slope", "r2", *_ESTIMATE)},
+    EXCLUDED: {},
+}
+"""Columns of the tables that the report shows, by what they hold."""
+
 _EXCLUDED = {
     "all": "All",
     "no quote": "No quote at entry or exit",
@@ -56,10 +71,14 @@ def signal_sheet(desk: Desk) -> AdrSignalSheet:
         A file of the steps `signal` or `evaluate-signal` is missing.
     """
     ics, by_adr, half_hours, excluded = (
-        _table(desk, f"{evaluation_folder(desk)}/{name}", "evaluate-signal")
+        read_csv(desk, f"{evaluation_folder(desk)}/{name}", "evaluate-signal", **_COLUMNS[name])
         for name in (ICS, BY_ADR, HALF_HOURS, EXCLUDED)
     )
-    days = _table(desk, days_file(desk), "signal")
+    days = read_csv(
+        *(desk, days_file(desk), "signal"),
+        texts=["ticker", "date", "source", "reason"],
+        numbers=["premium_c"],
+    )
     settings = desk.settings.adr
     mode, level = settings.gate.mode, settings.signal_evaluation.level
     pooled = ics[(ics["entry"] == "all") & (ics["kind"] == "pooled")]
@@ -101,11 +120,6 @@ def signal_sheet(desk: Desk) -> AdrSignalSheet:
         hindsight=float(of_mode["full_sample"] - of_mode["expanding"]),
         assumptions=_assumptions(desk),
     )
-
-
-def _table(desk: Desk, name: str, step: str) -> pd.DataFrame:
-    path = desk.existing(name, f"what the step `{step}` makes; run it first")
-    return read_table(path, step)
 
 
 def _last_day(desk: Desk, adrs: list[str], day: str) -> tuple[np.ndarray, dict[str, Array]]:

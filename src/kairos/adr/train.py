@@ -23,7 +23,7 @@ from kairos import __version__, executor
 from kairos.adr.desk import FEATURES, MODELS, TARGETS
 from kairos.adr.modelfile import ModelFile
 from kairos.adr.models import folder, make
-from kairos.adr.reading import decoding
+from kairos.adr.results import read_rows
 from kairos.adr.selection import rules
 from kairos.adr.walkforward import Plan, Sample, walk
 from kairos.adr.windows import Window, windows
@@ -200,7 +200,7 @@ def _tasks(desk: Desk, chosen: Sequence[str]) -> list[Task]:
     """One task for each ADR that has targets."""
     settings = desk.settings.adr
     path = desk.existing(TARGETS, "the targets of all ADRs (the step `features` makes it)")
-    targets = _read(path, TARGET_COLUMNS)
+    targets = read_rows(path, "features", TARGET_COLUMNS)
     exponents = settings.model.alphas.logspace
     plan = Plan(
         model=make(settings.model.name, settings.model.parameters),
@@ -283,7 +283,7 @@ def read_sample(path: Path, targets: pd.DataFrame) -> Sample:
     InputError
         Their dates or residuals differ, or a number is missing.
     """
-    features = _read(path)
+    features = read_rows(path, "features")
     names = np.array(sorted(name for name in features.columns if name != "ordinary_residual"), dtype=np.str_)
     dates = features.index.to_numpy().astype("datetime64[D]")
     X = features[list(names)].to_numpy(dtype=np.float64)
@@ -306,11 +306,6 @@ def read_sample(path: Path, targets: pd.DataFrame) -> Sample:
             row = np.flatnonzero(~np.isfinite(values).reshape(len(dates), -1).all(axis=1))[0]
             raise InputError(f"{path}: {what} of {dates[row]} is missing; run `features` again")
     return Sample(dates, names, X, y, baseline, ordinary)
-
-
-def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    with decoding(path, "features"):
-        return pd.read_parquet(path, columns=columns, page_checksum_verification=True)
 
 
 def model_file(task: Task, sample: Sample, one: Trained) -> ModelFile | None:

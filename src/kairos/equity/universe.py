@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from kairos import textfile
 from kairos.disk import writing
 from kairos.equity.context import ONE_ROW, Context, Excerpt, Panels, open_store
 from kairos.equity.frame import Array, Frame, Mask, dates
@@ -213,16 +214,8 @@ def read_list(path: Path) -> pa.Table:
             f"equity.universe.file = {str(path)!r} is not a file; "
             "it names a CSV with the column ticker, or date and ticker"
         )
-    types = {"ticker": pa.string(), "date": pa.date32()}
-    try:
-        rows = pyarrow.csv.read_csv(
-            path, convert_options=pyarrow.csv.ConvertOptions(column_types=types, strings_can_be_null=False)
-        )
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: {error}; dates are written yyyy-mm-dd") from None
-    if "ticker" not in rows.column_names:
-        raise InputError(f"{path}: no column ticker; it has {', '.join(rows.column_names)}")
-    return rows.select([c for c in ("date", "ticker") if c in rows.column_names])
+    dated = "date" in textfile.header(path, ["ticker"])
+    return textfile.table(path, {"date": "date", "ticker": "text"} if dated else {"ticker": "text"})
 
 
 def option_b_list(context: Context) -> pa.Table:

@@ -29,6 +29,11 @@ SET = "--set"
 
 _KEY = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_][\w-]*)*")
 _SHOWN_PROBLEMS = 10
+_DEEPEST = 20
+"""Tables and lists within each other; no setting needs half of it."""
+
+_TOO_DEEP = f"more than {_DEEPEST} tables and lists within each other"
+
 _EXPECTED = {
     "bool_type": "expected true or false",
     "date_type": "expected a date, e.g. 2015-01-31",
@@ -100,14 +105,22 @@ def resolve(
         config = Path(DEFAULT_FILE)
     tree = defaults()
     origins = dict.fromkeys(_leaves(tree), "default")
-    layers = [(str(config), _read(config))] if config else []
-    layers += [(SET, layer) for text in overrides for layer in _override(text, tree, strategies)]
-    for origin, layer in layers:
-        tree = merged(tree, layer)
-        origins.update(dict.fromkeys(_leaves(layer), origin))
+    if config:
+        tree = _over(tree, _read(config), str(config), origins)
+    for text in overrides:
+        for layer in _override(text, tree, strategies):
+            tree = _over(tree, layer, SET, origins)
     leaves = set(_leaves(tree))
     origins = {key: origin for key, origin in origins.items() if key in leaves}
     return Resolved(_validated(tree, origins), origins, config)
+
+
+def _over(
+    tree: dict[str, Any], layer: Mapping[str, Any], origin: str, origins: dict[str, str]
+) -> dict[str, Any]:
+    """A layer over a tree; `origins` learns where its values come from."""
+    origins.update(dict.fromkeys(_leaves(layer), origin))
+    return merged(tree, layer)
 
 
 def defaults() -> dict[str, Any]:
@@ -122,13 +135,31 @@ def defaults_text() -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return _parsed(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: the configuration can't be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start}). Save the file as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise InputError(f"{path}: not valid TOML: {error}") from error
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Parse TOML that is no deeper than any setting; ValueError says what is wrong with it."""
+    try:
+        tree = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    level: list[dict[str, Any] | list[Any]] = [tree]
+    for _ in range(_DEEPEST):
+        level = [inside for outer in level for inside in _inside(outer) if isinstance(inside, dict | list)]
+        if not level:
+            return tree
+    raise ValueError(_TOO_DEEP)
+
+
+def _inside(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _override(text: str, tree: Mapping[str, Any], strategies: Sequence[str]) -> Iterable[dict[str, Any]]:
@@ -139,6 +170,9 @@ def _override(text: str, tree: Mapping[str, Any], strategies: Sequence[str]) -> 
         )
     parts = key.split(".")
     prefixes = [["equity", "strategies", name] for name in strategies] if parts[0] not in tree else []
+    for *_, name in prefixes:
+        if name not in tree["equity"]["strategies"]:
+            raise InputError(f"{SET} {text}: there is no strategy {name!r} for it to mean")
     for prefix in prefixes or [[]]:
         layer: Any = _value(text, value)
         for part in reversed(prefix + parts):
@@ -148,11 +182,13 @@ def _override(text: str, tree: Mapping[str, Any], strategies: Sequence[str]) -> 
 
 def _value(text: str, value: str) -> Any:
     try:
-        parsed = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError as error:
+        parsed = _parsed(f"value = {value}")
+    except ValueError as error:
         if value[:1] in {'"', "'", "[", "{"}:
             raise InputError(f"{SET} {text}: the value is not valid TOML: {error}") from error
         return value
+    if len(parsed) > 1:
+        raise InputError(f"{SET} {text}: one key at a time; give {SET} several times")
     return parsed["value"]
 
 

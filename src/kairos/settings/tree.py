@@ -187,6 +187,12 @@ class Download(Section):
     resume_within: Duration
 
 
+class Ingest(Section):
+    """Loading the vendor's files."""
+
+    max_unpacked: Positive
+
+
 class Listing(Section):
     """When a ticker has ended."""
 
@@ -479,6 +485,7 @@ class Equity(Section):
     """Equity factor research."""
 
     download: Download
+    ingest: Ingest
     listing: Listing
     windows: Windows
     universe: Universe

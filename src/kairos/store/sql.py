@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _RESERVED = {"information_schema", "kairos_meta", "pg_catalog", "system", "temp"}
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,149}")  # it is the name of a folder, too
 
 
 def quote(identifier: str) -> str:
@@ -64,7 +64,7 @@ def check_name(name: str, what: str) -> str:
     if not _NAME.fullmatch(name) or name in _RESERVED:
         raise InputError(
             f"{name!r} cannot name a {what}: use lower-case letters, digits and underscores, beginning with "
-            f"a letter, and none of {', '.join(sorted(_RESERVED))}"
+            f"a letter, at most 150, and none of {', '.join(sorted(_RESERVED))}"
         )
     return name
 

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
 
+from kairos import textfile
 from kairos.equity.backtest.hold import hold
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.simulate import Simulation
@@ -62,17 +61,14 @@ def _from_ticker(context: Context, ticker: str) -> tuple[Dates, Array, bool]:
 
 
 def _from_file(path: Path) -> tuple[Dates, Array, bool]:
-    types = {"date": pa.date32(), "return": pa.float64(), "close": pa.float64()}
-    try:
-        rows = pyarrow.csv.read_csv(path, convert_options=pyarrow.csv.ConvertOptions(column_types=types))
-    except pa.ArrowInvalid as error:
-        raise InputError(f"benchmark {path}: {error}; dates are written yyyy-mm-dd") from None
-    value = next((c for c in ("return", "close") if c in rows.column_names), None)
-    if value is None or "date" not in rows.column_names:
+    names = textfile.header(path, ())
+    value = next((name for name in ("return", "close") if name in names), None)
+    if value is None or "date" not in names:
         raise InputError(
-            f"benchmark {path} needs the columns date and return (or close); "
-            f"it has {', '.join(rows.column_names)}"
+            f"benchmark {path} needs the columns date and return (or close); it has "
+            f"{', '.join(names) or 'none, it is empty'}"
         )
+    rows = textfile.table(path, {"date": "date", value: "number"})
     rows = rows.sort_by("date")
     level = numbers(rows[value])
     days = dates(rows["date"])

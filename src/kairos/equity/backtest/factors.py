@@ -192,6 +192,10 @@ def _from_parquet(path: Path) -> pa.Table:
             )
     if len(table.column_names) < 2 or not table.num_rows:
         raise InputError(f"factors {path}: there is no return in it")
+    for name in table.column_names:
+        if pa.types.is_floating(table[name].type) and pc.any(pc.is_inf(table[name])).as_py():
+            row = int(np.argmax(np.isinf(table[name].to_numpy())))
+            raise InputError(f"factors {path}, row {row + 1}, column {name}: infinite")
     if table["date"].null_count:
         row = int(np.argmax(table["date"].is_null().to_numpy()))
         raise InputError(f"factors {path}, row {row + 1}: the date is missing")
@@ -255,7 +259,7 @@ def _typed(path: Path, names: list[str], lines: list[str], line: int) -> pa.Tabl
             cells = pc.if_else(pc.equal(cells, ""), None, cells)
         target = pa.date32() if name == "date" else pa.float64()
         try:
-            typed[name] = cells.cast(target)
+            typed[name] = _cast(cells, target)
         except pa.ArrowInvalid:
             wrong = _first_wrong(cells, target)
             raise InputError(
@@ -265,12 +269,20 @@ def _typed(path: Path, names: list[str], lines: list[str], line: int) -> pa.Tabl
     return pa.table(typed)
 
 
+def _cast(cells: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
+    """Texts as dates or finite numbers; ArrowInvalid when one is none."""
+    found = cells.cast(target)
+    if pa.types.is_floating(target) and pc.any(pc.is_inf(found)).as_py():
+        raise pa.ArrowInvalid("infinite")
+    return found
+
+
 def _first_wrong(cells: pa.ChunkedArray, target: pa.DataType) -> int:
     """Row of the first text that does not become the type."""
 
     def fails(row: int) -> bool:
         try:
-            cells.slice(row, 1).cast(target)
+            _cast(cells.slice(row, 1), target)
         except pa.ArrowInvalid:
             return True
         return False

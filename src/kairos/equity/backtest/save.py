@@ -68,8 +68,11 @@ def result_name(strategy: str, save_as: str | None, *, several: bool) -> str:
     """Suffix of the result tables: the strategy's own name, `save_as`, or `save_as`_strategy when several."""
     own = TABLES.get(strategy, strategy)
     name = own if save_as is None else f"{save_as}_{own}" if several else save_as
-    if not re.fullmatch(r"\w+", name):
-        raise InputError(f"--save-as {save_as!r}: a name is made of letters, digits and underscores")
+    if not re.fullmatch(r"\w{1,100}", name):
+        what = f"the strategy {strategy!r}" if save_as is None else f"--save-as {save_as!r}"
+        raise InputError(
+            f"{what}: the name of a result is made of letters, digits and underscores, 100 at most"
+        )
     return name
 
 

@@ -110,7 +110,8 @@ def ingest_into(
     if own := [source.label for source in found if source.path.resolve() == store.db]:
         raise InputError(f"{own[0]} is the database itself; load other files into it.")
     with tx.base.connect() as con, tempfile.TemporaryDirectory(prefix="kairos-ingest-") as work:
-        staged = _stage(con, found, Path(work), reject, today or dt.datetime.now(dt.UTC).date())
+        most = settings.equity.ingest.max_unpacked
+        staged = _stage(con, found, Path(work), reject, today or dt.datetime.now(dt.UTC).date(), most)
         stored = [_stored(tx.base, one.source.table.name) for one, _, _ in staged]
         check_content(filter(None, stored), store.engine.threads)  # for it is written anew
         merged = [merge(con, one, table) for (one, _, _), table in zip(staged, stored, strict=True)]
@@ -134,13 +135,18 @@ def ingest_into(
 
 
 def _stage(
-    con: duckdb.DuckDBPyConnection, found: Sequence[Source], work: Path, reject: Path | None, today: dt.date
+    con: duckdb.DuckDBPyConnection,
+    found: Sequence[Source],
+    work: Path,
+    reject: Path | None,
+    today: dt.date,
+    most: int,
 ) -> list[tuple[Staged, Repeats, dict[str, int]]]:
     """Read and check every source before anything is merged, so that an error names the faults of all."""
     rejects.prepare(con)
     done = []
     for source in found:
-        staged = stage(con, source, scan(con, source, work), today)
+        staged = stage(con, source, scan(con, source, work, max_unpacked=most), today)
         repeats, staged = settle_repeats(con, staged)
         rejected = rejects.collect(con, staged, everything=reject is not None)
         if reject and sum(rejected.values()) == staged.rows + staged.ragged:

@@ -10,7 +10,6 @@ import csv
 import difflib
 import gzip
 import re
-import shutil
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -147,7 +146,7 @@ def _from_database(path: Path) -> list[Source]:
     return [Source(table, path, "duckdb", names[table.name]) for table in TABLES if table.name in names]
 
 
-def scan(con: duckdb.DuckDBPyConnection, source: Source, work: Path) -> Scan:
+def scan(con: duckdb.DuckDBPyConnection, source: Source, work: Path, *, max_unpacked: int) -> Scan:
     """Open a source.
 
     Parameters
@@ -156,6 +155,8 @@ def scan(con: duckdb.DuckDBPyConnection, source: Source, work: Path) -> Scan:
         The connection that will read it; a DuckDB source is attached to it.
     work
         Folder for unpacked files.
+    max_unpacked
+        Bytes that a zip or gzip may unpack to.
 
     Raises
     ------
@@ -169,7 +170,7 @@ def scan(con: duckdb.DuckDBPyConnection, source: Source, work: Path) -> Scan:
     elif source.form == "parquet":
         opened = _typed(con, source, f"read_parquet({literal(str(source.path))})")
     else:
-        opened = _csv(source, _plain(source, work))
+        opened = _csv(source, _plain(source, work, max_unpacked))
     _check_columns(source, opened.types)
     return opened
 
@@ -241,7 +242,7 @@ def _check_columns(source: Source, types: Mapping[str, str]) -> None:
     )
 
 
-def _plain(source: Source, work: Path) -> Path:
+def _plain(source: Source, work: Path, most: int) -> Path:
     """Unpack a zip or gzip into the working folder; a plain file is used where it is."""
     if source.form == "csv":
         return source.path
@@ -249,19 +250,28 @@ def _plain(source: Source, work: Path) -> Path:
     try:
         if source.form == "zip":
             with zipfile.ZipFile(source.path) as archive, archive.open(_member(source, archive)) as packed:
-                _copy(packed, target)
+                _copy(source, packed, target, most)
         else:
             with gzip.open(source.path) as packed:
-                _copy(packed, target)
+                _copy(source, packed, target, most)
     except (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, RuntimeError) as error:
         # RuntimeError is how zipfile says that a member is encrypted
         raise InputError(f"{source.label} can't be unpacked: {error}") from error
     return target
 
 
-def _copy(packed: IO[bytes] | gzip.GzipFile, target: Path) -> None:
+def _copy(source: Source, packed: IO[bytes] | gzip.GzipFile, target: Path, most: int) -> None:
+    """Unpack, and stop where more comes out than any table has: a small file can hold any number of zeros."""
+    left = most
     with target.open("wb") as file:
-        shutil.copyfileobj(packed, file, _COPY_BYTES)
+        while chunk := packed.read(_COPY_BYTES):
+            left -= len(chunk)
+            if left < 0:
+                raise InputError(
+                    f"{source.label} unpacks to more than {most:,} bytes. If that is right, raise "
+                    "equity.ingest.max_unpacked."
+                )
+            file.write(chunk)
 
 
 def _member(source: Source, archive: zipfile.ZipFile) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kairos import textfile
 from kairos.equity.backtest.market import settled_rows
 from kairos.equity.context import PRICES
 from kairos.equity.live.day import Day
@@ -79,7 +78,7 @@ def read_lines(path: Path) -> list[Line]:
     """
     found: list[Line] = []
     seen: dict[str, int] = {}
-    for number, row in _rows(path, {"ticker"}):
+    for number, row in _rows(path):
         if not {"shares", "value"} & row.keys():
             raise InputError(f"{path}: it needs the column shares or value; it has {', '.join(row)}")
         ticker = row["ticker"]
@@ -101,7 +100,7 @@ def read_tickers(path: Path) -> list[str]:
     InputError
         No such file or column.
     """
-    return [row["ticker"] for _, row in _rows(path, {"ticker"})]
+    return [row["ticker"] for _, row in _rows(path)]
 
 
 def holdings(path: Path, day: Day, price: Vector) -> Holdings:
@@ -181,30 +180,21 @@ def _last_prices(day: Day, tickers: list[str]) -> dict[str, float]:
     return dict(rows)
 
 
-def _rows(path: Path, needed: set[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line numbers and rows of a CSV file, values without surrounding blanks; empty rows are left out."""
     if not path.is_file():
-        raise InputError(f"{path} is not a file; it names a CSV file with the column {', '.join(needed)}")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        header = [name.strip() for name in reader.fieldnames or []]
-        if not needed <= set(header):
-            raise InputError(f"{path}: no column {', '.join(needed)}; it has {', '.join(header) or 'none'}")
-        reader.fieldnames = header
-        for row in reader:
-            plain = {name: (text or "").strip() for name, text in row.items() if isinstance(name, str)}
-            if any(plain.values()):
-                yield reader.line_num, plain
+        raise InputError(f"{path} is not a file; it names a CSV file with the column ticker")
+    for line, row in textfile.records(path, ["ticker"]):
+        if not row["ticker"]:
+            raise InputError(f"{path}, line {line}: the ticker is missing")
+        yield line, row
 
 
 def _number(path: Path, line: int, row: dict[str, str], name: str) -> float | None:
     text = row.get(name, "")
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = textfile.number(text)
+    if value is None:
         raise InputError(f"{path}, line {line}: {name} {text!r} is no number")
     return value

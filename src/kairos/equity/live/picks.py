@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,7 @@ def picks(
     """
     wanted = settings.equity.strategy(strategy)
     check_tradable(wanted)
-    if capital is not None and not capital > 0.0:
+    if capital is not None and not 0.0 < capital < math.inf:
         raise InputError(f"--capital {capital}: an amount above 0, in USD")
     context = Context(open_store(db, settings).snapshot(snapshot), settings, namespace)
     column = resolve(context, alpha)
