@@ -38,7 +38,7 @@ demo: $(VENV)/installed ## simulated market → tables → backtest → report
 	$(BIN)/kairos demo --out demo
 
 test: lint docs ## every check: style, types, documentation, tests
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not realdata and not bench and not slow and not soak and not fuzz"
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not realdata and not bench and not slow and not soak and not fuzz"
 
 lint: $(VENV)/installed-dev ## style and types
 	$(BIN)/ruff check .
@@ -52,10 +52,10 @@ bench: $(VENV)/installed-dev ## speed and memory at scale
 	$(BIN)/python -m pytest -q -s -m bench
 
 test-slow: $(VENV)/installed-dev ## tests that need minutes
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m slow
 
 soak: $(VENV)/installed-dev ## intervals and tests of both desks against a known truth
-	$(BIN)/python -m pytest -q -rP -n $(WORKERS) -m soak
+	$(BIN)/python -m pytest -q -rP -n $(WORKERS) --dist loadfile -m soak
 
 fuzz: $(VENV)/installed-dev ## readers meet any bytes (KAIROS_FUZZ_EXAMPLES of each)
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m fuzz

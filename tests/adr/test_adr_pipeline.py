@@ -53,6 +53,7 @@ def stages(output: str) -> list[str]:
     return re.findall(r"Running stage '(\w+)'", output)
 
 
+@pytest.mark.slow
 def test_dvc_runs_what_a_change_touches_and_nothing_else(folder: Path) -> None:
     desk = Desk(folder, load())
     written = write_pipeline(desk)

@@ -546,6 +546,7 @@ def test_the_commands_leave_with_2(three_years, tmp_path, monkeypatch, what):
     assert three_years.snapshot().id == before
 
 
+@pytest.mark.slow
 def test_without_holdings(three_years, tmp_path):
     """A composite goes on without a component that can't be, unless it needs it; both are said."""
     folder = shutil.copytree(three_years.folder, tmp_path / "vendor")
@@ -616,6 +617,7 @@ def _rows(printed):
     return printed["tables"] if isinstance(printed, dict) else printed
 
 
+@pytest.mark.slow
 def test_a_changed_weight_in_a_table_of_two(three_years, tmp_path):
     """v2 stands beside eq: its table is made again, and what reads eq alone is left alone."""
     market = copied(three_years, tmp_path)
@@ -645,6 +647,7 @@ def test_a_changed_weight_in_a_table_of_two(three_years, tmp_path):
     same(found.panel("feat_composite_academic.alpha_composite_v2"), blend.values(found)[0])
 
 
+@pytest.mark.slow
 def test_a_changed_weight_that_many_read(three_years, tmp_path):
     market = copied(three_years, tmp_path)
     change = weight("alpha_composite_eq", "feat_trend.price_vs_sma_21", '{ name = "trend_z", weight = 2.0 }')
@@ -667,6 +670,7 @@ def test_a_changed_weight_that_many_read(three_years, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_removed_entry(own, three_years, tmp_path):
     """Without the user's file the tables stay as results, and only the matrices are stale."""
     market = copied(own[0], tmp_path)

@@ -209,6 +209,7 @@ def test_a_declared_table_renames_nothing(small, another):
     pd.testing.assert_frame_equal(matrix(small), after)
 
 
+@pytest.mark.slow
 def test_another_namespace_has_the_names_of_main(small, another):
     before = matrix(small)
     another()
@@ -229,6 +230,7 @@ def test_the_settings_choose_the_owner(small):
     np.testing.assert_array_equal(after[there], before["dollar_volume"])
 
 
+@pytest.mark.slow
 def test_names_that_differ_in_capitals_are_one_name_to_sql(small):
     before = matrix(small)
     legs = '{"feat_adv.adv_z"=1.0}'
