@@ -228,7 +228,7 @@ class Context:
 
     @cached_property
     def _database(self) -> duckdb.DuckDBPyConnection:
-        """One DuckDB for all views, each in a connection of its own: to open one takes longer than a query."""
+        """One DuckDB for all views, each in a connection of its own: opening one costs more than a query."""
         return self.snapshot.engine.connect()
 
     @cached_property
