@@ -18,7 +18,7 @@ import pytest
 from scipy.signal import lfilter
 
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.simulate import Signals, simulate
+from kairos.equity.backtest.simulate import Signals, decision_days, simulate
 from kairos.equity.backtest.trials import Deflation, Trial, daily_returns, deflate, trials_of
 from kairos.equity.frame import Frame
 from kairos.errors import InputError
@@ -96,18 +96,21 @@ def test_a_run_is_no_trial_of_itself() -> None:
     assert sharpes(trials_of(judged, [later])) == [0.02]  # it is the judged run's own ratio that counts
 
 
-def test_other_data_universes_and_dates_are_other_searches() -> None:
+def test_other_data_and_dates_are_other_searches() -> None:
     judged = row(9, start="2018-01-02", end="2020-12-31")
     others = {
         "other prices": row(1, data="prices-2"),
-        "other universe": row(2, namespace="option_b"),
         "before": row(3, start="2015-01-02", end="2018-01-01"),
         "after": row(4, start="2021-01-01", end="2022-01-03"),
     }
     for what, other in others.items():
         assert len(trials_of(judged, [other])) == 1, what
-    same = [row(5, start="2015-01-02", end="2018-01-02"), row(6, start="2020-12-31", end="2024-01-03")]
-    assert len(trials_of(judged, same)) == 3
+    same = [
+        row(2, namespace="option_b"),
+        row(5, start="2015-01-02", end="2018-01-02"),
+        row(6, start="2020-12-31", end="2024-01-03"),
+    ]
+    assert len(trials_of(judged, same)) == 4
 
 
 def test_other_commands_are_no_trials() -> None:
@@ -399,7 +402,8 @@ def engine(seed: int, independent: bool, T: int = 253, N: int = 30) -> np.ndarra
             marketcap=None,
             allowed=np.ones(T, np.bool_),
         )
-        run = simulate(stage, signals, strategy, 0, T - 1)
+        rows = decision_days(0, T - 1, strategy.backtest.rebalance_every)
+        run = simulate(stage, signals, strategy, rows, T - 1)
         judged = run.raw.ret if strategy.bottom_n else run.scaled.ret - run.bench.ret
         found.append(judged[run.first :])
     return np.column_stack(found)
@@ -421,6 +425,16 @@ def strategies() -> list[Strategy]:
         for every in (5, 10)
         for short in (False, True)
     ]
+
+
+def test_the_engine_runs_what_is_searched() -> None:
+    """Two markets: every strategy trades, and the best one is the largest Sharpe ratio."""
+    for seed in (0, 1):
+        found = engine(seed, independent=False, T=120, N=25)
+        assert found.shape[1] == len(strategies()) == 20
+        assert (found.std(axis=0) > 0.0).all()
+        ratios = found.mean(axis=0) / found.std(axis=0, ddof=1)
+        assert best_of(found).sharpe == pytest.approx(ratios.max())
 
 
 @pytest.mark.soak

@@ -151,7 +151,7 @@ def repeat(store: Store, run: Run, settings: Settings) -> Repeated:
     there = [snapshot for snapshot in kept if (namespace, PRICES) in snapshot.tables]
     context = Context(there[0] if there else store.snapshot(), setup.settings, namespace)
     result = run_strategy(context, setup.strategy, headline["alpha"], setup.lower_is_better, setup.benchmark)
-    prices = context.table(PRICES).fingerprint
+    prices = context.prices_fingerprint
     data = ""
     if not there:
         same = "has the same prices" if prices == headline["data"] else "has other prices"

@@ -44,7 +44,7 @@ class Trial:
     config_hash, alpha : str
         What makes it a trial of its own.
     data, namespace : str
-        Fingerprint of the prices, and the namespace whose universe was used.
+        Fingerprint of the prices as ingested, and the namespace whose universe was used.
     first, last : str
         Dates of the first and last daily return, ISO.
     sessions : int
@@ -92,9 +92,8 @@ class Trial:
         )
 
     def competes_with(self, other: Trial) -> bool:
-        """Tell whether both were tried on the same data over dates that overlap."""
-        same = (self.data, self.namespace) == (other.data, other.namespace)
-        return same and self.first <= other.last and other.first <= self.last
+        """Tell whether both were tried on the same data over dates that overlap, in whatever namespace."""
+        return self.data == other.data and self.first <= other.last and other.first <= self.last
 
 
 def _asked_namespace(run: Run) -> str:
@@ -106,8 +105,8 @@ def _asked_namespace(run: Run) -> str:
 def trials_of(judged: Run, runs: Iterable[Run]) -> list[Trial]:
     """List the trials that a run was chosen from, itself once and in the last place.
 
-    A trial is a distinct pair of configuration hash and signal over the same prices, in the same namespace,
-    with dates that overlap those of the judged run. Of several runs of one trial the latest one stands.
+    A trial is a distinct pair of configuration hash and signal over the same prices, in any namespace, with
+    dates that overlap those of the judged run. Of several runs of one trial the latest one stands.
 
     Parameters
     ----------
@@ -242,8 +241,16 @@ class Deflation:
             f"is above 0 is {self.deflated:.1%}{verdict}.{alike}"
         )
 
+    def headline(self) -> dict[str, Any]:
+        """What the ledger keeps of it."""
+        return {
+            "deflated_sharpe": self.deflated,
+            "published_deflated_sharpe": self.published,
+            "trials": self.trials,
+        }
+
     def as_dict(self) -> dict[str, Any]:
-        """Every number by name, for the ledger."""
+        """Every number by name."""
         return asdict(self)
 
 
