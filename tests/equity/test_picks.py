@@ -394,7 +394,7 @@ def test_a_real_short_on_the_list_may_stay_but_not_grow(three_years, tmp_path):
 
 
 def test_a_real_book_is_held_in_units_of_the_raw_one():
-    """Three tenths of capital that were traded at a scale of 1.5 are two tenths of the raw book; simulated shorts on the list don't count."""
+    """Three tenths traded at a scale of 1.5 are two tenths; simulated shorts on the list don't count."""
     simulated = Target(np.array([2, 4, 6]), np.array([0.5, -0.1, -0.2]))
     real = Target(np.array([4, 7]), np.array([-0.3, 0.6]))
     held = held_by(Desk(real, np.array([4])), simulated, simulated.times(1.5), 2.0)

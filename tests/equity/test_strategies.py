@@ -8,15 +8,19 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from strategy_market import HISTORY, Planted, planted
 
 from kairos.equity.backtest.book import Decision, mixed
 from kairos.equity.backtest.simulate import Simulation
-from kairos.equity.backtest.strategy import Target
+from kairos.equity.backtest.skill import Skill
+from kairos.equity.backtest.strategy import CrossSection, Target
 from kairos.errors import InputError
 from kairos.settings import load
 
 LIMITED = ("risk2", "risk3", "risk4", "ls", "ls_opt")
+THIN = {"risk4": 1e9, "ls": 1e9, "ls_opt": 1e9}
+"""USD at which participation binds on this market, and seldom has to give way."""
 FREE = [
     f"equity.backtest.costs.{key}=0.0"
     for key in ("half_spread", "impact", "participation", "borrow", "financing_rate", "cash_rate")
@@ -54,6 +58,11 @@ def sector_limit(world: Planted, decision: Decision) -> np.ndarray[Any, Any]:
     assert sector is not None
     share = [np.mean(sector[decision.eligible] == s) for s in range(len(world.signals.sectors))]
     return 2.0 * np.array(share)
+
+
+def gross_return(run: Simulation, row: int) -> float:
+    """Return of the scaled book on a day before the cost of its trades."""
+    return float((1.0 + run.scaled.ret[row]) / (1.0 - run.scaled.cost[row]) - 1.0)
 
 
 def score(world: Planted, run: Simulation, decision: Decision, top: int, bottom: int) -> tuple[Any, Any]:
@@ -231,6 +240,77 @@ def test_the_order_of_tickers_plays_no_role(world: Planted, name: str) -> None:
     order = np.random.default_rng(5).permutation(world.market.frame.shape[1])
     one, two = world.run(name), world.permuted(order).run(name)
     np.testing.assert_allclose(one.scaled.ret, two.scaled.ret, rtol=0, atol=1e-7)
+
+
+def test_the_trailing_ic_is_that_of_what_is_over(world: Planted) -> None:
+    """Against scipy, on the rows of the calendar; whatever comes after a row changes nothing up to it."""
+    rows, lag, horizon, window = list(range(HISTORY, HISTORY + 60, 5)), 2, 5, 4
+    names = np.flatnonzero(world.signals.members[HISTORY : HISTORY + 80].all(axis=0))
+    value = world.market.value.copy()
+    value[rows[-1] + 1 :] = np.nan
+    past = Skill(replace(world.market, value=value), lag, horizon, window)
+    found = [past.up_to(t, CrossSection(names, world.signals.alpha[t, names])) for t in rows]
+    each = {
+        t: spearmanr(
+            world.signals.alpha[t, names],
+            world.market.value[t + lag + horizon, names] / world.market.value[t + lag, names],
+        ).statistic
+        for t in rows
+    }
+    for t, ic in zip(rows, found, strict=True):
+        over = [each[s] for s in rows if s + lag + horizon <= t][-window:]
+        if len(over) < window:
+            assert ic is None
+        else:
+            assert ic == pytest.approx(max(np.mean(over), 0.0), abs=1e-12)
+    assert sum(ic is not None for ic in found) > 5
+
+
+def test_ls_opt_goes_by_the_trailing_ic(world: Planted, runs: dict[str, Simulation]) -> None:
+    run = world.run("ls_opt", "equity.strategies.ls_opt.optimise.ic_window=8")
+    same = [
+        np.array_equal(a.target.weight, b.target.weight)
+        for a, b in zip(run.decided, runs["ls_opt"].decided, strict=True)
+    ]
+    assert all(same[:9])
+    assert not any(same[-20:])
+
+
+# --- what a session can trade ---
+
+
+@pytest.mark.parametrize("name", ["risk4", "ls", "ls_opt"])
+def test_a_decision_can_be_filled_in_one_session(world: Planted, name: str) -> None:
+    """Without drift between decision and fill, the traded book is the decided one, with all its limits."""
+    capital = THIN[name]
+    run = world.run(name, "equity.backtest.lag=0", f"equity.backtest.capital={capital}")
+    kept = [not any(one.kind == "participation" for one in d.book.relaxed) for d in run.decided]
+    assert np.mean(kept) > 0.8
+    bound = 0
+    for i, (row, decision) in enumerate(zip(run.fills, run.filled, strict=True)):
+        if not kept[i]:
+            continue
+        traded, weight = np.zeros((2, world.market.frame.shape[1])), None
+        for at, account in enumerate((run.raw, run.scaled)):
+            names, values = account.book[row]
+            traded[at, names] = values
+        weight = dense(world, decision.target)
+        np.testing.assert_allclose(traded[0], weight, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(traded[1], decision.scale * weight, rtol=0, atol=1e-12)
+        if name.startswith("ls"):
+            held, beta = traded[1] != 0.0, world.signals.last["beta"][row]
+            assert abs(traded[1].sum()) <= 1e-8
+            assert abs(traded[1][held] @ beta[held]) <= 1e-8
+        before = np.zeros(len(weight))
+        if row - 1 in run.scaled.book:
+            names, values = run.scaled.book[row - 1]
+            value, paid = world.market.value[[row - 1, row]][:, names], run.scaled.cost[row - 1]
+            before[names] = values / (1.0 - paid) * value[1] / value[0] / (1.0 + gross_return(run, row))
+        step, most = np.abs(traded[1] - before), 0.05 * world.signals.adv[row] / capital
+        moved = step > 1e-9
+        assert (step[moved] <= most[moved] + 1e-9).all()
+        bound += bool((step[moved] > 0.999 * most[moved]).any())
+    assert bound > 20
 
 
 # --- a mix ---

@@ -18,6 +18,7 @@ from kairos.equity.backtest.optimise import Decision as Known
 from kairos.equity.backtest.optimise import Optimiser
 from kairos.equity.backtest.relax import Relaxation
 from kairos.equity.backtest.signals import Signals
+from kairos.equity.backtest.skill import Skill
 from kairos.equity.backtest.strategy import CrossSection, Holding, Target, decide, select
 from kairos.errors import InputError
 
@@ -262,7 +263,10 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
         cost_model=rules.cost,
     )
 
+    skill = Skill(market, engine.lag, engine.rebalance_every, rules.ic_window)
+
     def choose(t: int, section: CrossSection, holding: Holding) -> Book:
+        shown = skill.up_to(t, section) if rules.ic_window else None
         held, scale = holding.raw, holding.scale
         candidates = np.concatenate(select(section, strategy))
         names = np.union1d(section.names[candidates], np.union1d(held.names, holding.traded.names))
@@ -289,6 +293,7 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
             scale=scale,
             first=not len(held.names),
             traded=_on(names, holding.traded),
+            ic=shown,
         )
         limits = optimiser.limits(decision)
         if section.barred is not None:

@@ -40,6 +40,8 @@ class Decision:
         Largest |Δw|, by participation.
     traded : (n,), optional
         What the scaled book holds, in units of this one; see `Limits`.
+    ic : float, optional
+        Information coefficient that is expected now, instead of the optimiser's; the risk aversion keeps that.
     scale : float
         Dollars per dollar of the book that the weights refer to.
     first : bool
@@ -57,6 +59,7 @@ class Decision:
     scale: float = 1.0
     first: bool = False
     traded: Vector | None = None
+    ic: float | None = None
 
     def __post_init__(self) -> None:
         for label in ("volatility", "adv", "previous"):
@@ -150,7 +153,8 @@ class Optimiser:
     def expected(self, decision: Decision) -> Vector:
         """(n,) μ: expected return over the horizon."""
         score = np.where(decision.candidate, decision.alpha_z, 0.0)
-        mu: Vector = self.ic * np.sqrt(decision.covariance.variance * self.horizon) * score
+        ic = self.ic if decision.ic is None else decision.ic
+        mu: Vector = ic * np.sqrt(decision.covariance.variance * self.horizon) * score
         return mu
 
     def objective(self, decision: Decision) -> Objective:
