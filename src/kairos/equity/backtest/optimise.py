@@ -41,7 +41,7 @@ class Decision:
     traded : (n,), optional
         What the scaled book holds, in units of this one; see `Limits`.
     ic : float, optional
-        Information coefficient that is expected now, instead of the optimiser's; the risk aversion keeps that.
+        Information coefficient expected now, instead of the optimiser's; the risk aversion keeps that.
     scale : float
         Dollars per dollar of the book that the weights refer to.
     first : bool

@@ -48,11 +48,11 @@ class Skill:
             Its filtered names, which become a past decision.
         """
         while self._open and self._open[0][0] + self.lag + self.horizon <= t:
-            self._known.append(self._coefficient(*self._open.pop(0)))
+            found = self._coefficient(*self._open.pop(0))
+            self._known += [found] if np.isfinite(found) else []
         self._open.append((t, section))
-        past = np.array(self._known[-self.window :])
-        past = past[np.isfinite(past)]
-        return max(float(past.mean()), 0.0) if len(past) == self.window else None
+        past = self._known[-self.window :]
+        return max(float(np.mean(past)), 0.0) if len(past) == self.window else None
 
     def _coefficient(self, row: int, section: CrossSection) -> float:
         begin, end = self.market.value[[row + self.lag, row + self.lag + self.horizon]][:, section.names]
