@@ -139,7 +139,7 @@ def test_numbers_follow_their_formulas() -> None:
     series = noise(1) + 0.0003
     ratios = [0.010, -0.020, 0.015, 0.001]
     rows = [row(i, sharpe=s, sessions=1260 if i == 0 else 2520) for i, s in enumerate(ratios)]
-    found = deflate(row(9), rows, series, periods_per_year=252, extra=3)
+    found = deflate(trials_of(row(9), rows), series, periods_per_year=252, extra=3)
     own = sharpe_ratio(series, 1)
     assert (found.trials, found.extra, found.unknown, found.lags) == (5, 3, 0, 8)
     assert found.sharpe == own
@@ -159,26 +159,26 @@ def test_numbers_follow_their_formulas() -> None:
 
 def test_a_single_trial_and_trials_elsewhere() -> None:
     series = noise(2) + 0.0004
-    alone = deflate(row(9), [], series, periods_per_year=252)
+    alone = deflate(trials_of(row(9), []), series, periods_per_year=252)
     assert (alone.trials, alone.threshold) == (1, 0.0)
     assert alone.deflated == alone.probabilistic
     assert np.isnan(alone.observed)
-    many = deflate(row(9), [], series, periods_per_year=252, extra=99)
+    many = deflate(trials_of(row(9), []), series, periods_per_year=252, extra=99)
     assert many.threshold == expected_maximum(100, many.worthless)
     assert many.deflated < alone.deflated
     with pytest.raises(InputError, match="--trials -1"):
-        deflate(row(9), [], series, periods_per_year=252, extra=-1)
+        deflate(trials_of(row(9), []), series, periods_per_year=252, extra=-1)
 
 
 def test_trials_without_a_ratio_count() -> None:
     rows = [row(i, sharpe=s) for i, s in enumerate([0.01, None, None, -0.03])]
-    found = deflate(row(9), rows, noise(3), periods_per_year=252)
+    found = deflate(trials_of(row(9), rows), noise(3), periods_per_year=252)
     assert (found.trials, found.unknown) == (5, 2)
     assert found.observed == pytest.approx(np.var([0.01, -0.03, sharpe_ratio(noise(3), 1)], ddof=1))
 
 
 def test_a_run_without_volatility_has_no_ratio() -> None:
-    found = deflate(row(9), [row(1), row(2, sharpe=0.05)], np.zeros(100), periods_per_year=252)
+    found = deflate(trials_of(row(9), [row(1), row(2, sharpe=0.05)]), np.zeros(100), periods_per_year=252)
     assert np.isnan([found.sharpe, found.deflated, found.published, found.threshold]).all()
     assert "has no Sharpe ratio" in found.sentence
 
@@ -186,7 +186,7 @@ def test_a_run_without_volatility_has_no_ratio() -> None:
 def test_sentences_say_what_was_found() -> None:
     rows = [row(i, sharpe=s) for i, s in enumerate(np.random.default_rng(4).normal(0, 0.02, size=36))]
     panel = np.column_stack([noise(5), noise(6)])
-    found = deflate(row(99), rows, noise(1), periods_per_year=252, extra=10, daily=panel)
+    found = deflate(trials_of(row(99), rows), noise(1), periods_per_year=252, extra=10, daily=panel)
     year = np.sqrt(252)
     assert found.sentence == (
         f"The best of 37 trials on these data and 10 made elsewhere would be expected to show a Sharpe ratio "
@@ -195,7 +195,7 @@ def test_sentences_say_what_was_found() -> None:
         f"{found.deflated:.1%}, which is not significant at 5 %. The 2 trials whose daily returns still "
         f"exist move like {effective_trials(panel):.1f} independent ones."
     )
-    alone = deflate(row(99), [], noise(1) + 0.001, periods_per_year=252)
+    alone = deflate(trials_of(row(99), []), noise(1) + 0.001, periods_per_year=252)
     assert alone.sentence.startswith("This is the only trial on these data by the ledger; this one shows")
     assert "not significant" not in alone.sentence
     assert alone.as_dict()["trials"] == 1
@@ -251,7 +251,7 @@ def best_of(returns: np.ndarray[Any, Any]) -> Deflation:
     ratios = returns.mean(axis=0) / returns.std(axis=0, ddof=1)
     rows = [with_ratio(i, float(s), len(returns)) for i, s in enumerate(ratios)]
     best = int(np.argmax(ratios))
-    return deflate(rows[best], rows, returns[:, best], periods_per_year=252)
+    return deflate(trials_of(rows[best], rows), returns[:, best], periods_per_year=252)
 
 
 def variants(
@@ -464,5 +464,5 @@ def test_noise_on_real_returns_is_seldom_believed(independent: bool) -> None:
 
 
 def test_lags_follow_the_length() -> None:
-    assert deflate(row(1), [], noise(1, 300), periods_per_year=252).lags == lag_rule(300)
-    assert deflate(row(1), [], noise(1, 300), periods_per_year=252, lags=0).lags == 0
+    assert deflate(trials_of(row(1), []), noise(1, 300), periods_per_year=252).lags == lag_rule(300)
+    assert deflate(trials_of(row(1), []), noise(1, 300), periods_per_year=252, lags=0).lags == 0

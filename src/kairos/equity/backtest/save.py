@@ -60,8 +60,7 @@ def _deflation(
 ) -> Deflation:
     competing = trials_of(run, known)
     return deflate(
-        run,
-        known,
+        competing,
         result.judged,
         periods_per_year=result.periods_per_year,
         extra=trials,

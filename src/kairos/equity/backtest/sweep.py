@@ -15,7 +15,7 @@ import numpy as np
 from kairos import executor
 from kairos.equity.backtest.execute import run_strategy
 from kairos.equity.backtest.save import run_row
-from kairos.equity.backtest.trials import Deflation, deflate
+from kairos.equity.backtest.trials import Deflation, deflate, trials_of
 from kairos.equity.columns import resolve
 from kairos.equity.context import Context, open_store
 from kairos.errors import InputError
@@ -127,8 +127,7 @@ def sweep(
     best = found[0]
     common = _common(found)
     deflation = deflate(
-        best.run,
-        known,
+        trials_of(best.run, known),
         best.judged,
         periods_per_year=best.headline["periods_per_year"],
         extra=trials,

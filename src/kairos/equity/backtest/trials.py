@@ -255,8 +255,7 @@ class Deflation:
 
 
 def deflate(
-    judged: Run,
-    runs: Iterable[Run],
+    trials: Sequence[Trial],
     returns: npt.ArrayLike,
     *,
     periods_per_year: float,
@@ -264,7 +263,7 @@ def deflate(
     daily: Array | None = None,
     lags: int | None = None,
 ) -> Deflation:
-    """Deflate the Sharpe ratio of a run by the trials in the ledger.
+    """Deflate the Sharpe ratio of a run by the trials that it was chosen from.
 
     The threshold is E[max] of N = trials + extra worthless ones (`expected_maximum`). Its variance is
 
@@ -278,8 +277,8 @@ def deflate(
 
     Parameters
     ----------
-    judged, runs
-        See `trials_of`.
+    trials : sequence of Trial
+        From `trials_of`: the judged one stands last.
     returns : (T,)
         Daily returns of the judged run that its Sharpe ratio is taken of (`Trial.judged`).
     periods_per_year : float
@@ -294,7 +293,7 @@ def deflate(
     Raises
     ------
     InputError
-        The judged run is no backtest, `extra` is negative, or a return is missing.
+        `extra` is negative, or a return is missing.
 
     References
     ----------
@@ -303,14 +302,13 @@ def deflate(
     """
     if extra < 0:
         raise InputError(f"--trials {extra}: pass the number of trials made elsewhere, 0 or more")
-    competing = trials_of(judged, runs)
     series = np.asarray(returns, dtype=np.float64)
     allowed = lag_rule(series.size) if lags is None else lags
     own = sharpe_ratio(series, 1.0)
-    others = [trial for trial in competing[:-1] if trial.sessions >= SHORTEST]
+    others = [trial for trial in trials[:-1] if trial.sessions >= SHORTEST]
     ratios = np.array([*(trial.sharpe for trial in others), own])
     lengths = np.array([*(trial.sessions for trial in others), series.size], dtype=np.float64)
-    ratios, lengths, n = ratios[np.isfinite(ratios)], lengths[lengths > 1.0], len(competing)
+    ratios, lengths, n = ratios[np.isfinite(ratios)], lengths[lengths > 1.0], len(trials)
     worthless = sharpe_se(series, 1.0, lags=allowed) ** 2 * float(np.mean((series.size - 1) / (lengths - 1)))
     observed = float(ratios.var(ddof=1)) if ratios.size > 1 else np.nan
     within = worthless if np.isnan(observed) else min(observed, worthless)
