@@ -28,8 +28,14 @@ FREE = [
 
 
 @pytest.fixture(scope="module")
-def world() -> Planted:
+def thin() -> Planted:
     return planted(260, 2, 11)
+
+
+@pytest.fixture(scope="module")
+def world(thin: Planted) -> Planted:
+    """The same market with a hundred times the volume: whatever is wanted can be traded in a session."""
+    return replace(thin, signals=replace(thin.signals, adv=100.0 * thin.signals.adv))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +66,31 @@ def sector_limit(world: Planted, decision: Decision) -> np.ndarray[Any, Any]:
     return 2.0 * np.array(share)
 
 
+def check_limits(world: Planted, run: Simulation, decision: Decision, name: str) -> None:
+    """All limits of a strategy but participation."""
+    sector, tolerance = world.signals.sector, 1e-9
+    w, before = dense(world, decision.target), held_at(run, decision.row)
+    assert np.abs(w).max() <= 0.03 + tolerance
+    gross = np.bincount(sector, np.abs(w), len(world.signals.sectors))
+    assert (gross <= sector_limit(world, decision) + tolerance).all()
+    if name.startswith("ls"):
+        assert abs(w.sum()) <= tolerance
+        assert np.abs(w).sum() <= 1.0 + tolerance
+        held = w != 0.0
+        assert abs(w[held] @ world.signals.last["beta"][decision.row, held]) <= tolerance
+    else:
+        assert w.min() >= 0.0
+        assert abs(w.sum() - 1.0) <= tolerance
+    if name == "ls":
+        assert abs(w[w > 0].sum() - 0.5) <= tolerance
+    budget = {"risk4": 0.20 + max(1.0 - before.sum(), 0.0), "ls_opt": 0.40}.get(name)
+    if budget is not None and before.any():
+        assert np.abs(w - before).sum() <= budget + tolerance
+    if name == "ls_opt":
+        net = np.bincount(sector, w, len(world.signals.sectors))
+        assert np.abs(net).max() <= 0.05 + tolerance
+
+
 def gross_return(run: Simulation, row: int) -> float:
     """Return of the scaled book on a day before the cost of its trades."""
     return float((1.0 + run.scaled.ret[row]) / (1.0 - run.scaled.cost[row]) - 1.0)
@@ -88,31 +119,9 @@ def test_limits_hold_on_every_decision(world: Planted, runs: dict[str, Simulatio
     """Counted by hand from the weights, not by the engine's own measure."""
     run = runs[name]
     assert len(run.decided) > 45
-    sector, tolerance = world.signals.sector, 1e-9
     for decision in run.decided:
         assert not decision.book.relaxed
-        w, before = dense(world, decision.target), held_at(run, decision.row)
-        assert np.abs(w).max() <= 0.03 + tolerance
-        gross = np.bincount(sector, np.abs(w), len(world.signals.sectors))
-        assert (gross <= sector_limit(world, decision) + tolerance).all()
-        if name.startswith("ls"):
-            assert abs(w.sum()) <= tolerance
-            assert np.abs(w).sum() <= 1.0 + tolerance
-            held = w != 0.0
-            assert abs(w[held] @ world.signals.last["beta"][decision.row, held]) <= tolerance
-        else:
-            assert w.min() >= 0.0
-            assert abs(w.sum() - 1.0) <= tolerance
-        if name == "ls":
-            assert abs(w[w > 0].sum() - 0.5) <= tolerance
-        budget = {"risk4": 0.20 + max(1.0 - before.sum(), 0.0), "ls_opt": 0.40}.get(name)
-        if budget is not None and before.any():
-            assert np.abs(w - before).sum() <= budget + tolerance
-        if name == "ls_opt":
-            net = np.bincount(sector, w, len(world.signals.sectors))
-            assert np.abs(net).max() <= 0.05 + tolerance
-            largest = 0.05 * world.signals.adv[decision.row] / (10e6 * decision.scale)
-            assert (np.abs(w - before) <= largest + tolerance)[w != before].all()
+        check_limits(world, run, decision, name)
     assert all(usage.holds for decision in run.decided for usage in decision.book.usage)
 
 
@@ -280,33 +289,36 @@ def test_ls_opt_goes_by_the_trailing_ic(world: Planted, runs: dict[str, Simulati
 
 
 @pytest.mark.parametrize("name", ["risk4", "ls", "ls_opt"])
-def test_a_decision_can_be_filled_in_one_session(world: Planted, name: str) -> None:
+def test_a_decision_can_be_filled_in_one_session(thin: Planted, name: str) -> None:
     """Without drift between decision and fill, the traded book is the decided one, with all its limits."""
-    run = world.run(name, "equity.backtest.lag=0", f"equity.backtest.capital={THIN}")
+    run = thin.run(name, "equity.backtest.lag=0", f"equity.backtest.capital={THIN}")
     kept = [not any(one.kind == "participation" for one in d.book.relaxed) for d in run.decided]
     assert np.mean(kept) > 0.8
     bound = 0
     for i, (row, decision) in enumerate(zip(run.fills, run.filled, strict=True)):
         if not kept[i]:
             continue
-        weight = dense(world, decision.target)
+        weight = dense(thin, decision.target)
         traded = np.zeros((2, len(weight)))
         for at, account in enumerate((run.raw, run.scaled)):
             names, values = account.book[row]
             traded[at, names] = values
+        assert all(usage.holds for usage in decision.book.usage)
+        if not decision.book.relaxed:
+            check_limits(thin, run, decision, name)
         np.testing.assert_allclose(traded[0], weight, rtol=0, atol=1e-12)
         np.testing.assert_allclose(traded[1], decision.scale * weight, rtol=0, atol=1e-12)
         if name.startswith("ls"):
-            held, beta = traded[1] != 0.0, world.signals.last["beta"][row]
+            held, beta = traded[1] != 0.0, thin.signals.last["beta"][row]
             assert abs(traded[1].sum()) <= 1e-8
             assert abs(traded[1][held] @ beta[held]) <= 1e-8
         before = np.zeros(len(weight))
         if row - 1 in run.scaled.book:
             names, values = run.scaled.book[row - 1]
-            value, paid = world.market.value[[row - 1, row]][:, names], run.scaled.cost[row - 1]
+            value, paid = thin.market.value[[row - 1, row]][:, names], run.scaled.cost[row - 1]
             before[names] = values / (1.0 - paid) * value[1] / value[0] / (1.0 + gross_return(run, row))
-        step, most = np.abs(traded[1] - before), 0.05 * world.signals.adv[row] / THIN
-        moved = (step > 1e-9) & (world.market.settled > row)
+        step, most = np.abs(traded[1] - before), 0.05 * thin.signals.adv[row] / THIN
+        moved = (step > 1e-9) & (thin.market.settled > row)
         assert (step[moved] <= most[moved] + 1e-9).all()
         bound += bool((step[moved] > 0.999 * most[moved]).any())
     assert bound > 20
