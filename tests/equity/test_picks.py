@@ -168,12 +168,12 @@ def test_the_schedule_goes_on_behind_the_data():
 
 
 def held_on(market, strategy, settings, date):
-    """What a backtest's scaled book is worth at the close of a session, in USD by ticker."""
+    """What a backtest's scaled book is worth at the close of a session, its trades paid, in USD by ticker."""
     result = run_strategy(market.context(settings=settings), settings.equity.strategy(strategy), ALPHA, True)
     row = int(np.searchsorted(market.context().sessions, np.datetime64(date)))
     names, weight = result.simulation.scaled.book[row]
     tickers = result.simulation.market.frame.tickers[names].tolist()
-    capital = result.strategy.backtest.capital
+    capital = result.strategy.backtest.capital / (1.0 - result.simulation.scaled.cost[row])
     return {name: w * capital for name, w in zip(tickers, weight.tolist(), strict=True) if w}
 
 
@@ -200,8 +200,11 @@ def test_whoever_holds_the_simulated_book_gets_the_backtests_weights(
 
 @pytest.mark.parametrize("strategy", ["risk4", "ls", "ls_opt"])
 def test_a_real_book_is_the_simulated_one_when_the_scale_moves(three_years, strategy, tmp_path):
-    """With the default target and leverage: the real book is of the old scale, and has drifted."""
-    settings = configured()
+    """With the default target and leverage: the real book is of the old scale, and has drifted.
+
+    The capital is small, so that every order is filled in a session.
+    """
+    settings = configured("equity.backtest.capital=1e5")
     table, result = backtested(three_years, strategy, settings)
     scales, decisions = result.simulation.scales, sorted(table)
     moved = [i for i in range(len(scales) // 2, len(scales)) if abs(scales[i] / scales[i - 1] - 1.0) > 0.005]
@@ -323,7 +326,7 @@ def test_a_mix_says_that_its_parts_go_by_their_simulated_books(three_years, tmp_
 
 def test_a_real_book_outside_the_limits_is_brought_within_them(three_years, tmp_path):
     """One name at 60 %, a short in a long-only book, the rest cash: turnover gives way, and is told."""
-    settings = configured("equity.strategies.risk4.target_vol=0.0")
+    settings = configured("equity.strategies.risk4.target_vol=0.0", "equity.backtest.costs.participation=0.0")
     date = three_years.context().sessions[-40].item()
     free = weights_of(choose(three_years, "risk4", settings, date=date))
     large, short = sorted(free)[:2]
