@@ -18,9 +18,12 @@ from test_backtest_oracle import Case, End, Rules, plain
 
 from kairos.cli import main
 from kairos.equity.backtest import backtest
+from kairos.equity.backtest.benchmark import benchmark_returns
 from kairos.equity.backtest.save import result_name
+from kairos.equity.backtest.study import STRESSES
 from kairos.equity.backtest.sweep import sweep, variants_of
 from kairos.equity.build import build
+from kairos.equity.context import Context
 from kairos.equity.ingest import ingest
 from kairos.equity.sheets import tear_sheet
 from kairos.errors import InputError
@@ -393,6 +396,22 @@ def test_benchmark_by_ticker_file_of_closes_and_file_of_returns(bt_db: Path, tmp
         assert source in result.bench_name
 
 
+@pytest.mark.parametrize("header", ["close", "return"])
+def test_a_row_between_two_sessions_counts(bt_db: Path, tmp_path: Path, header: str) -> None:
+    """A level on a Saturday, and a return of that day, belong to the session after it."""
+    context = Context(Store(bt_db).snapshot(), bt_settings(), "main")
+    sessions = context.sessions[:30]
+    at = next(i for i in range(2, 30) if sessions[i] - sessions[i - 1] == np.timedelta64(3, "D"))
+    days = np.insert(sessions, at, sessions[at - 1] + np.timedelta64(1, "D"))
+    level = 100.0 * np.cumprod(1.0 + np.random.default_rng(3).normal(0.0, 0.01, len(days)))
+    values = level if header == "close" else np.append(0.0, level[1:] / level[:-1] - 1.0)
+    path = bt_file(tmp_path / "weekend.csv", f"date,{header}", [day.item() for day in days], values)
+    kept = np.delete(level, at)
+    found = benchmark_returns(context, str(path), sessions)
+    np.testing.assert_allclose(found[1:], kept[1:] / kept[:-1] - 1.0, rtol=0, atol=1e-12)
+    assert found[0] == 0.0
+
+
 def test_a_benchmark_earns_nothing_before_the_first_fill(bt_db: Path) -> None:
     """The first row is the close at which the book is bought; the book can't have the move of that day."""
     settings = bt_settings("equity.backtest.start=2015-06-01")
@@ -489,6 +508,7 @@ def test_names_of_results() -> None:
     assert result_name("regime_switching", None, several=False) == "regime_switching"
     assert result_name("baseline", "mine", several=False) == "mine"
     assert result_name("baseline", "mine", several=True) == "mine_baseline"
+    assert result_name("risk4", "mine", several=True) == "mine_risk4"
     with pytest.raises(InputError, match="--save-as"):
         result_name("baseline", "my name; DROP", several=False)
 
@@ -634,8 +654,22 @@ def test_the_manuals_accounting_by_hand(bt_db: Path) -> None:
     assert not any(found["cost"])
     assert result.performance.sharpe == pytest.approx(raw.mean() / raw.std(ddof=1) * np.sqrt(252 / 5))
     headline = json.loads(run.headline)
-    assert [text.split(":")[0] for text in headline["looks_ahead"]].count("Look-ahead") == 3
+    words = [
+        "Survivorship bias: the universe is today's list, so names that failed are not in it.",
+        "Look-ahead: names without a price at the next decision are left out.",
+        "Look-ahead: orders fill at the close that they were decided on.",
+        "One return a rebalance: drawdowns and volatility between rebalances are not seen.",
+        "Look-ahead: the volatility target uses the volatility of the whole sample.",
+    ]
+    assert headline["looks_ahead"] == result.looks_ahead == words
+    assert [line for line in tear_sheet(result, run).warnings if line in words] == words
     assert headline["namespace"] == "option_b"
+    assert headline["table"] == "backtest_results_risk1_manual"
+    tables = Store(bt_db).snapshot().tables
+    assert tables["main", "backtest_results_risk1_manual"].meta["looks_ahead"] == words
+    ((named, kept),) = backtest(bt_db, ["risk1"], alpha=ALPHA, settings=settings, save_as="old")
+    assert json.loads(kept.headline)["table"] == "backtest_results_old"
+    assert named.looks_ahead == words
 
 
 def test_the_bridge_goes_from_the_manuals_numbers_to_the_true_ones(bt_db: Path) -> None:
@@ -666,7 +700,17 @@ def test_the_manuals_accounting_needs_the_present_data(bt_db: Path) -> None:
 
 def test_stress_is_the_same_run_elsewhere(bt_db: Path) -> None:
     before = len(runs(Store(bt_db).snapshot()))
-    ((result, _),) = backtest(bt_db, ["baseline"], alpha=ALPHA, settings=bt_settings(), stress=True)
+    steps: list[None] = []
+    ((result, _),) = backtest(
+        bt_db,
+        ["baseline"],
+        alpha=ALPHA,
+        settings=bt_settings(),
+        benchmark=bt_ticker(bt_db),
+        stress=True,
+        done=lambda: steps.append(None),
+    )
+    assert len(steps) == 1 + STRESSES
     assert result.stress is not None
     own = result.performance.as_dict()
     assert result.stress.lags[1].as_dict() == pytest.approx(own, nan_ok=True)
@@ -692,7 +736,10 @@ def test_trials_are_counted_from_the_ledger(bt_db: Path, tmp_path: Path) -> None
     assert other.deflation is not None
     assert other.deflation.trials == first.trials + 1
     assert other.deflation.extra == 5
-    assert json.loads(run.headline)["deflated_sharpe"] == pytest.approx(other.deflation.deflated)
+    headline = json.loads(run.headline)
+    assert headline["deflated_sharpe"] == pytest.approx(other.deflation.deflated)
+    assert headline["published_deflated_sharpe"] == pytest.approx(other.deflation.published)
+    assert other.headline()["published_deflated_sharpe"] == other.deflation.published
     with pytest.raises(InputError, match="--trials -1"):
         backtest(db, ["baseline"], alpha="ret_21d", settings=bt_settings(), trials=-1)
 
@@ -703,7 +750,7 @@ def test_a_sweep_is_the_runs_one_by_one(bt_db: Path) -> None:
     settings = load(overrides=[*entries, "run.workers=1"])
     found = sweep(bt_db, list(variants), alpha=ALPHA, settings=settings)
     assert len(found.variants) == 4
-    sharpes = [variant.headline["sharpe"] for variant in found.variants]
+    sharpes = [variant.headline["judged_sharpe"] for variant in found.variants]
     assert sharpes == sorted(sharpes, reverse=True)
     known = {run.id for run in runs(Store(bt_db).snapshot())}
     assert {variant.run.id for variant in found.variants} <= known
@@ -712,6 +759,16 @@ def test_a_sweep_is_the_runs_one_by_one(bt_db: Path) -> None:
     np.testing.assert_array_equal(own.judged, found.variants[0].judged)
     with pytest.raises(InputError, match="expected key=value,value"):
         variants_of("baseline", ["top_n"])
+    with pytest.raises(InputError, match="is no value of TOML"):
+        variants_of("baseline", ["top_n=8,[1"])
+
+
+def test_a_sweep_goes_over_arrays_and_texts_too() -> None:
+    found = variants_of("risk2", ['require=["sector", "adv"],[]', "score='equal'"])
+    assert found == {
+        "risk2_1": """{base = 'risk2', require = ["sector", "adv"], score = 'equal'}""",
+        "risk2_2": "{base = 'risk2', require = [], score = 'equal'}",
+    }
 
 
 def test_what_the_limited_strategies_store(bt_db: Path) -> None:

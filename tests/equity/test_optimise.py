@@ -258,3 +258,14 @@ def test_speed_of_the_nearest_book():
     mean = (time.process_time() - begin) / len(targets)
     print(f"nearest: {1e3 * mean:.2f} ms a decision")
     assert mean < 0.0025
+
+
+def test_the_expected_ic_moves_what_is_expected_and_not_the_aversion():
+    case, optimiser = decision(3), Optimiser(COSTS)
+    twice = replace(case, ic=0.04)
+    np.testing.assert_allclose(optimiser.expected(twice), 2.0 * optimiser.expected(case), rtol=1e-15)
+    none = optimiser.solve(replace(case, ic=0.0))
+    w = none.weight - case.previous
+    assert np.abs(w).sum() > 0.0  # it only leaves what costs risk
+    risk = [float(v @ case.covariance.dense() @ v) for v in (none.weight, optimiser.solve(case).weight)]
+    assert risk[0] < risk[1]

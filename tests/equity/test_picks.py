@@ -16,15 +16,18 @@ from hypothesis import strategies as st
 from tables_market import copied
 
 from kairos.cli import main
-from kairos.equity.backtest.execute import run_strategy
+from kairos.equity.backtest.compat import look_ahead
+from kairos.equity.backtest.execute import run_strategy, strategies_of
 from kairos.equity.backtest.limits import Rule
 from kairos.equity.backtest.simulate import held_by
 from kairos.equity.backtest.strategy import CrossSection, Desk, Target, select
 from kairos.equity.build import build
 from kairos.equity.live import picks
+from kairos.equity.live.decision import check_tradable
 from kairos.equity.live.lots import Rebalance
 from kairos.equity.live.schedule import schedule_of
 from kairos.errors import InputError
+from kairos.market import next_session
 from kairos.settings import load
 
 ALPHA = "feat_price_action.ret_21d"
@@ -73,6 +76,9 @@ def weights_of(found):
 
 
 def choose(market, strategy, settings, **options):
+    """Picks, by default on the evening of the last session."""
+    last = market.context().sessions[-1].item()
+    options.setdefault("now", dt.datetime.combine(last, dt.time(23), dt.UTC))
     return picks(market.db, strategy, alpha=ALPHA, lower_is_better=True, settings=settings, **options)
 
 
@@ -162,12 +168,12 @@ def test_the_schedule_goes_on_behind_the_data():
 
 
 def held_on(market, strategy, settings, date):
-    """What a backtest's scaled book is worth at the close of a session, in USD by ticker."""
+    """What a backtest's scaled book is worth at the close of a session, its trades paid, in USD by ticker."""
     result = run_strategy(market.context(settings=settings), settings.equity.strategy(strategy), ALPHA, True)
     row = int(np.searchsorted(market.context().sessions, np.datetime64(date)))
     names, weight = result.simulation.scaled.book[row]
     tickers = result.simulation.market.frame.tickers[names].tolist()
-    capital = result.strategy.backtest.capital
+    capital = result.strategy.backtest.capital / (1.0 - result.simulation.scaled.cost[row])
     return {name: w * capital for name, w in zip(tickers, weight.tolist(), strict=True) if w}
 
 
@@ -190,6 +196,25 @@ def test_whoever_holds_the_simulated_book_gets_the_backtests_weights(
     other = prior_file(tmp_path / "none.csv", [("CASH", 1e7)])
     fresh = choose(three_years, strategy, settings, date=date, prior=other)
     assert weights_of(fresh) != pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("strategy", ["risk4", "ls", "ls_opt"])
+def test_a_real_book_is_the_simulated_one_when_the_scale_moves(three_years, strategy, tmp_path):
+    """With the default target and leverage: the real book is of the old scale, and has drifted.
+
+    The capital is small, so that every order is filled in a session.
+    """
+    settings = configured("equity.backtest.capital=1e5")
+    table, result = backtested(three_years, strategy, settings)
+    scales, decisions = result.simulation.scales, sorted(table)
+    moved = [i for i in range(len(scales) // 2, len(scales)) if abs(scales[i] / scales[i - 1] - 1.0) > 0.005]
+    assert moved
+    for i in moved[-2:]:
+        held = held_on(three_years, strategy, settings, decisions[i])
+        prior = prior_file(tmp_path / f"{i}.csv", held.items(), ("ticker", "value"))
+        got = weights_of(choose(three_years, strategy, settings, date=decisions[i], prior=prior))
+        expected = {name: weight for name, weight in table[decisions[i]].items() if weight}
+        assert got == pytest.approx(expected, abs=1e-12)
 
 
 def test_trades_lead_from_the_holdings_to_the_picks(three_years, tmp_path):
@@ -301,7 +326,7 @@ def test_a_mix_says_that_its_parts_go_by_their_simulated_books(three_years, tmp_
 
 def test_a_real_book_outside_the_limits_is_brought_within_them(three_years, tmp_path):
     """One name at 60 %, a short in a long-only book, the rest cash: turnover gives way, and is told."""
-    settings = configured("equity.strategies.risk4.target_vol=0.0")
+    settings = configured("equity.strategies.risk4.target_vol=0.0", "equity.backtest.costs.participation=0.0")
     date = three_years.context().sessions[-40].item()
     free = weights_of(choose(three_years, "risk4", settings, date=date))
     large, short = sorted(free)[:2]
@@ -372,13 +397,15 @@ def test_a_real_short_on_the_list_may_stay_but_not_grow(three_years, tmp_path):
 
 
 def test_a_real_book_is_held_in_units_of_the_raw_one():
-    """Three tenths of capital at a scale of 1.5 are two tenths; simulated shorts on the list don't count."""
+    """Three tenths traded at a scale of 1.5 are two tenths; simulated shorts on the list don't count."""
     simulated = Target(np.array([2, 4, 6]), np.array([0.5, -0.1, -0.2]))
     real = Target(np.array([4, 7]), np.array([-0.3, 0.6]))
-    held = held_by(Desk(real, np.array([4])), simulated, 1.5)
-    assert (held.names.tolist(), held.weight.tolist()) == ([4, 7], pytest.approx([-0.2, 0.4]))
-    held = held_by(Desk(None, np.array([2, 4])), simulated, 1.5)
-    assert (held.names.tolist(), held.weight.tolist()) == ([2, 6], [0.5, -0.2])
+    held = held_by(Desk(real, np.array([4])), simulated, simulated.times(1.5), 2.0)
+    assert (held.raw.names.tolist(), held.raw.weight.tolist()) == ([4, 7], pytest.approx([-0.2, 0.4]))
+    assert held.traded.weight.tolist() == pytest.approx([-0.15, 0.3])
+    held = held_by(Desk(None, np.array([2, 4])), simulated, simulated.times(1.5), 2.0)
+    assert (held.raw.names.tolist(), held.raw.weight.tolist()) == ([2, 6], [0.5, -0.2])
+    assert held.traded.weight.tolist() == pytest.approx([0.375, -0.15])
 
 
 def test_longs_are_selected_as_without_a_list():
@@ -481,6 +508,34 @@ def test_what_is_wrong_is_said_and_nothing_is_written(three_years, tmp_path):
         with pytest.raises(InputError, match=message):
             choose(three_years, "risk4", configured(*overrides), **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mix_looks_ahead_where_its_parts_do():
+    ahead = ["Look-ahead: the volatility target uses the volatility of the whole sample."]
+    for estimate, found in (("full_sample", ahead), ("trailing", [])):
+        settings = load(overrides=[f"equity.backtest.volatility.estimate={estimate}"])
+        mix, *parts = strategies_of(settings, settings.equity.strategy("regime_switching"))
+        assert look_ahead(mix, parts) == found
+        if not found:
+            check_tradable(mix, parts)
+            continue
+        with pytest.raises(InputError, match=r"estimate = 'full_sample'"):
+            check_tradable(mix, parts)
+
+
+def test_data_that_are_behind_the_exchange_are_refused_unless_a_date_is_given(three_years, tmp_path):
+    """By New York's calendar, whose session of the next day is over at four, 21:00 or 20:00 UTC."""
+    settings, last = configured(), three_years.context().sessions[-1].item()
+    following = np.datetime64(next_session(last)).item()
+    before = dt.datetime.combine(following, dt.time(19), dt.UTC)
+    after = dt.datetime.combine(following, dt.time(22), dt.UTC)
+    current = choose(three_years, "baseline", settings, now=before)
+    assert current.date == last
+    with pytest.raises(InputError, match=f"data end on {last}, and {following} is over.*--date {last}"):
+        choose(three_years, "baseline", settings, now=after, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    asked = choose(three_years, "baseline", settings, now=after, date=last)
+    assert weights_of(asked) == weights_of(current)
 
 
 def test_a_table_that_ends_early_is_refused(three_years, tmp_path):

@@ -61,7 +61,13 @@ def test_the_cross_section_counted_again(three_years, lower, tmp_path):
 
 def test_the_last_session_is_the_default(three_years):
     last = three_years.context().sessions[-1].item()
-    assert scores(three_years.db, alpha="ret_21d", settings=FEW).date == last
+    found = scores(three_years.db, alpha="ret_21d", settings=FEW)
+    assert found.date == last
+    assert [note for note in found.notes if f"the data end on {last}" in note]
+    night = dt.datetime.combine(last, dt.time(23), dt.UTC)
+    for options in ({"now": night}, {"date": last}):
+        found = scores(three_years.db, alpha="ret_21d", settings=FEW, **options)
+        assert not [note for note in found.notes if "the data end" in note]
 
 
 def test_what_is_wrong_is_said_and_nothing_is_written(three_years, tmp_path):

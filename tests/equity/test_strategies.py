@@ -8,15 +8,20 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 from strategy_market import HISTORY, Planted, planted
 
 from kairos.equity.backtest.book import Decision, mixed
 from kairos.equity.backtest.simulate import Simulation
-from kairos.equity.backtest.strategy import Target
+from kairos.equity.backtest.skill import Skill
+from kairos.equity.backtest.strategy import CrossSection, Target
 from kairos.errors import InputError
 from kairos.settings import load
 
 LIMITED = ("risk2", "risk3", "risk4", "ls", "ls_opt")
+ANY_SIZE = "equity.backtest.costs.participation=0.0"
+THIN = 3e7
+"""USD at which participation binds on this market, and seldom has to give way."""
 FREE = [
     f"equity.backtest.costs.{key}=0.0"
     for key in ("half_spread", "impact", "participation", "borrow", "financing_rate", "cash_rate")
@@ -24,8 +29,14 @@ FREE = [
 
 
 @pytest.fixture(scope="module")
-def world() -> Planted:
+def thin() -> Planted:
     return planted(260, 2, 11)
+
+
+@pytest.fixture(scope="module")
+def world(thin: Planted) -> Planted:
+    """The same market with a hundred times the volume: whatever is wanted can be traded in a session."""
+    return replace(thin, signals=replace(thin.signals, adv=100.0 * thin.signals.adv))
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +67,36 @@ def sector_limit(world: Planted, decision: Decision) -> np.ndarray[Any, Any]:
     return 2.0 * np.array(share)
 
 
+def check_limits(world: Planted, run: Simulation, decision: Decision, name: str) -> None:
+    """All limits of a strategy but participation."""
+    sector, tolerance = world.signals.sector, 1e-9
+    w, before = dense(world, decision.target), held_at(run, decision.row)
+    assert np.abs(w).max() <= 0.03 + tolerance
+    gross = np.bincount(sector, np.abs(w), len(world.signals.sectors))
+    assert (gross <= sector_limit(world, decision) + tolerance).all()
+    if name.startswith("ls"):
+        assert abs(w.sum()) <= tolerance
+        assert np.abs(w).sum() <= 1.0 + tolerance
+        held = w != 0.0
+        assert abs(w[held] @ world.signals.last["beta"][decision.row, held]) <= tolerance
+    else:
+        assert w.min() >= 0.0
+        assert abs(w.sum() - 1.0) <= tolerance
+    if name == "ls":
+        assert abs(w[w > 0].sum() - 0.5) <= tolerance
+    budget = {"risk4": 0.20 + max(1.0 - before.sum(), 0.0), "ls_opt": 0.40}.get(name)
+    if budget is not None and before.any():
+        assert np.abs(w - before).sum() <= budget + tolerance
+    if name == "ls_opt":
+        net = np.bincount(sector, w, len(world.signals.sectors))
+        assert np.abs(net).max() <= 0.05 + tolerance
+
+
+def gross_return(run: Simulation, row: int) -> float:
+    """Return of the scaled book on a day before the cost of its trades."""
+    return float((1.0 + run.scaled.ret[row]) / (1.0 - run.scaled.cost[row]) - 1.0)
+
+
 def score(world: Planted, run: Simulation, decision: Decision, top: int, bottom: int) -> tuple[Any, Any]:
     """Names that are selected, and max(±z, 0)/σ with each side summing to its part, by the definition."""
     t, names = decision.row, decision.eligible
@@ -79,31 +120,9 @@ def test_limits_hold_on_every_decision(world: Planted, runs: dict[str, Simulatio
     """Counted by hand from the weights, not by the engine's own measure."""
     run = runs[name]
     assert len(run.decided) > 45
-    sector, tolerance = world.signals.sector, 1e-9
     for decision in run.decided:
         assert not decision.book.relaxed
-        w, before = dense(world, decision.target), held_at(run, decision.row)
-        assert np.abs(w).max() <= 0.03 + tolerance
-        gross = np.bincount(sector, np.abs(w), len(world.signals.sectors))
-        assert (gross <= sector_limit(world, decision) + tolerance).all()
-        if name.startswith("ls"):
-            assert abs(w.sum()) <= tolerance
-            assert np.abs(w).sum() <= 1.0 + tolerance
-            held = w != 0.0
-            assert abs(w[held] @ world.signals.last["beta"][decision.row, held]) <= tolerance
-        else:
-            assert w.min() >= 0.0
-            assert abs(w.sum() - 1.0) <= tolerance
-        if name == "ls":
-            assert abs(w[w > 0].sum() - 0.5) <= tolerance
-        budget = {"risk4": 0.20 + max(1.0 - before.sum(), 0.0), "ls_opt": 0.40}.get(name)
-        if budget is not None and before.any():
-            assert np.abs(w - before).sum() <= budget + tolerance
-        if name == "ls_opt":
-            net = np.bincount(sector, w, len(world.signals.sectors))
-            assert np.abs(net).max() <= 0.05 + tolerance
-            largest = 0.05 * world.signals.adv[decision.row] / (10e6 * decision.scale)
-            assert (np.abs(w - before) <= largest + tolerance)[w != before].all()
+        check_limits(world, run, decision, name)
     assert all(usage.holds for decision in run.decided for usage in decision.book.usage)
 
 
@@ -233,6 +252,82 @@ def test_the_order_of_tickers_plays_no_role(world: Planted, name: str) -> None:
     np.testing.assert_allclose(one.scaled.ret, two.scaled.ret, rtol=0, atol=1e-7)
 
 
+def test_the_trailing_ic_is_that_of_what_is_over(world: Planted) -> None:
+    """Against scipy, on the rows of the calendar; whatever comes after a row changes nothing up to it."""
+    rows, lag, horizon, window = list(range(HISTORY, HISTORY + 60, 5)), 2, 5, 4
+    names = np.flatnonzero(world.signals.members[HISTORY : HISTORY + 80].all(axis=0))
+    value = world.market.value.copy()
+    value[rows[-1] + 1 :] = np.nan
+    past = Skill(replace(world.market, value=value), lag, horizon, window)
+    found = [past.up_to(t, CrossSection(names, world.signals.alpha[t, names])) for t in rows]
+    each = {
+        t: spearmanr(
+            world.signals.alpha[t, names],
+            world.market.value[t + lag + horizon, names] / world.market.value[t + lag, names],
+        ).statistic
+        for t in rows
+    }
+    for t, ic in zip(rows, found, strict=True):
+        over = [each[s] for s in rows if s + lag + horizon <= t][-window:]
+        if len(over) < window:
+            assert ic is None
+        else:
+            assert ic == pytest.approx(max(np.mean(over), 0.0), abs=1e-12)
+    assert sum(ic is not None for ic in found) > 5
+
+
+def test_ls_opt_goes_by_the_trailing_ic(world: Planted, runs: dict[str, Simulation]) -> None:
+    run = world.run("ls_opt", "equity.strategies.ls_opt.optimise.ic_window=8")
+    same = [
+        np.array_equal(a.target.weight, b.target.weight)
+        for a, b in zip(run.decided, runs["ls_opt"].decided, strict=True)
+    ]
+    assert all(same[:9])
+    assert not any(same[-20:])
+
+
+# --- what a session can trade ---
+
+
+@pytest.mark.parametrize("name", ["risk4", "ls", "ls_opt"])
+def test_a_decision_can_be_filled_in_one_session(thin: Planted, name: str) -> None:
+    """Without drift between decision and fill, the traded book is the decided one, with all its limits."""
+    run = thin.run(name, "equity.backtest.lag=0", f"equity.backtest.capital={THIN}")
+    kept = [not any(one.kind == "participation" for one in d.book.relaxed) for d in run.decided]
+    assert np.mean(kept) > 0.8
+    bound = seen = 0
+    for i, (row, decision) in enumerate(zip(run.fills, run.filled, strict=True)):
+        involved = np.union1d(decision.target.names, run.scaled.book[row][0])
+        if not (kept[i] and thin.market.priced[row, involved].all()):
+            continue  # what has no price can't be traded
+        seen += 1
+        weight = dense(thin, decision.target)
+        traded = np.zeros((2, len(weight)))
+        for at, account in enumerate((run.raw, run.scaled)):
+            names, values = account.book[row]
+            traded[at, names] = values
+        assert all(usage.holds for usage in decision.book.usage)
+        if not decision.book.relaxed:
+            check_limits(thin, run, decision, name)
+        np.testing.assert_allclose(traded[0], weight, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(traded[1], decision.scale * weight, rtol=0, atol=1e-12)
+        if name.startswith("ls"):
+            held, beta = traded[1] != 0.0, thin.signals.last["beta"][row]
+            assert abs(traded[1].sum()) <= 1e-8
+            assert abs(traded[1][held] @ beta[held]) <= 1e-8
+        before = np.zeros(len(weight))
+        if row - 1 in run.scaled.book:
+            names, values = run.scaled.book[row - 1]
+            value, paid = thin.market.value[[row - 1, row]][:, names], run.scaled.cost[row - 1]
+            before[names] = values / (1.0 - paid) * value[1] / value[0] / (1.0 + gross_return(run, row))
+        step, most = np.abs(traded[1] - before), 0.05 * thin.signals.adv[row] / THIN
+        moved = (step > 1e-9) & (thin.market.settled > row)
+        assert (step[moved] <= most[moved] + 1e-9).all()
+        bound += bool((step[moved] > 0.999 * most[moved]).any())
+    assert seen > 30
+    assert bound > 15
+
+
 # --- a mix ---
 
 
@@ -320,7 +415,7 @@ def test_an_exposure_is_an_entry(world: Planted) -> None:
 
 def test_thirty_names_at_three_percent_relax_the_name(world: Planted) -> None:
     """0.9 is not 1: the name limit gives way to a thirtieth, and the day says so."""
-    run = world.run("few", "equity.strategies.few={base = 'risk2', top_n = 30, max_sector = ''}")
+    run = world.run("few", "equity.strategies.few={base = 'risk2', top_n = 30, max_sector = ''}", ANY_SIZE)
     for decision in run.decided:
         (relaxed,) = decision.book.relaxed
         assert relaxed.kind == "name"
@@ -346,9 +441,8 @@ def test_one_sector_relaxes_the_sector(world: Planted) -> None:
     alpha = np.where(inside, world.signals.alpha + 1.0, world.signals.alpha)
     other = replace(world, signals=replace(world.signals, alpha=alpha))
     names = int(inside.sum())
-    run = other.run(
-        "one", f"equity.strategies.one={{base = 'risk2', top_n = {min(names, 20)}, max_name = 0.1}}"
-    )
+    entry = f"equity.strategies.one={{base = 'risk2', top_n = {min(names, 20)}, max_name = 0.1}}"
+    run = other.run("one", entry, ANY_SIZE)
     for decision in run.decided:
         assert {relaxed.kind for relaxed in decision.book.relaxed} == {"sector"}
         assert decision.target.weight.sum() == pytest.approx(1.0, abs=1e-9)

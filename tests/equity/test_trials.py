@@ -18,7 +18,7 @@ from scipy.signal import lfilter
 
 from kairos.audit.null_strategies import deflate_best
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.simulate import Signals, simulate
+from kairos.equity.backtest.simulate import Signals, decision_days, simulate
 from kairos.equity.backtest.trials import Deflation, Trial, daily_returns, deflate, trials_of
 from kairos.equity.frame import Frame
 from kairos.errors import InputError
@@ -96,18 +96,21 @@ def test_a_run_is_no_trial_of_itself() -> None:
     assert sharpes(trials_of(judged, [later])) == [0.02]  # it is the judged run's own ratio that counts
 
 
-def test_other_data_universes_and_dates_are_other_searches() -> None:
+def test_other_data_and_dates_are_other_searches() -> None:
     judged = row(9, start="2018-01-02", end="2020-12-31")
     others = {
         "other prices": row(1, data="prices-2"),
-        "other universe": row(2, namespace="option_b"),
         "before": row(3, start="2015-01-02", end="2018-01-01"),
         "after": row(4, start="2021-01-01", end="2022-01-03"),
     }
     for what, other in others.items():
         assert len(trials_of(judged, [other])) == 1, what
-    same = [row(5, start="2015-01-02", end="2018-01-02"), row(6, start="2020-12-31", end="2024-01-03")]
-    assert len(trials_of(judged, same)) == 3
+    same = [
+        row(2, namespace="option_b"),
+        row(5, start="2015-01-02", end="2018-01-02"),
+        row(6, start="2020-12-31", end="2024-01-03"),
+    ]
+    assert len(trials_of(judged, same)) == 4
 
 
 def test_other_commands_are_no_trials() -> None:
@@ -136,7 +139,7 @@ def test_numbers_follow_their_formulas() -> None:
     series = noise(1) + 0.0003
     ratios = [0.010, -0.020, 0.015, 0.001]
     rows = [row(i, sharpe=s, sessions=1260 if i == 0 else 2520) for i, s in enumerate(ratios)]
-    found = deflate(row(9), rows, series, periods_per_year=252, extra=3)
+    found = deflate(trials_of(row(9), rows), series, periods_per_year=252, extra=3)
     own = sharpe_ratio(series, 1)
     assert (found.trials, found.extra, found.unknown, found.lags) == (5, 3, 0, 8)
     assert found.sharpe == own
@@ -156,26 +159,26 @@ def test_numbers_follow_their_formulas() -> None:
 
 def test_a_single_trial_and_trials_elsewhere() -> None:
     series = noise(2) + 0.0004
-    alone = deflate(row(9), [], series, periods_per_year=252)
+    alone = deflate(trials_of(row(9), []), series, periods_per_year=252)
     assert (alone.trials, alone.threshold) == (1, 0.0)
     assert alone.deflated == alone.probabilistic
     assert np.isnan(alone.observed)
-    many = deflate(row(9), [], series, periods_per_year=252, extra=99)
+    many = deflate(trials_of(row(9), []), series, periods_per_year=252, extra=99)
     assert many.threshold == expected_maximum(100, many.worthless)
     assert many.deflated < alone.deflated
     with pytest.raises(InputError, match="--trials -1"):
-        deflate(row(9), [], series, periods_per_year=252, extra=-1)
+        deflate(trials_of(row(9), []), series, periods_per_year=252, extra=-1)
 
 
 def test_trials_without_a_ratio_count() -> None:
     rows = [row(i, sharpe=s) for i, s in enumerate([0.01, None, None, -0.03])]
-    found = deflate(row(9), rows, noise(3), periods_per_year=252)
+    found = deflate(trials_of(row(9), rows), noise(3), periods_per_year=252)
     assert (found.trials, found.unknown) == (5, 2)
     assert found.observed == pytest.approx(np.var([0.01, -0.03, sharpe_ratio(noise(3), 1)], ddof=1))
 
 
 def test_a_run_without_volatility_has_no_ratio() -> None:
-    found = deflate(row(9), [row(1), row(2, sharpe=0.05)], np.zeros(100), periods_per_year=252)
+    found = deflate(trials_of(row(9), [row(1), row(2, sharpe=0.05)]), np.zeros(100), periods_per_year=252)
     assert np.isnan([found.sharpe, found.deflated, found.published, found.threshold]).all()
     assert "has no Sharpe ratio" in found.sentence
 
@@ -183,7 +186,7 @@ def test_a_run_without_volatility_has_no_ratio() -> None:
 def test_sentences_say_what_was_found() -> None:
     rows = [row(i, sharpe=s) for i, s in enumerate(np.random.default_rng(4).normal(0, 0.02, size=36))]
     panel = np.column_stack([noise(5), noise(6)])
-    found = deflate(row(99), rows, noise(1), periods_per_year=252, extra=10, daily=panel)
+    found = deflate(trials_of(row(99), rows), noise(1), periods_per_year=252, extra=10, daily=panel)
     year = np.sqrt(252)
     assert found.sentence == (
         f"The best of 37 trials on these data and 10 made elsewhere would be expected to show a Sharpe ratio "
@@ -192,7 +195,7 @@ def test_sentences_say_what_was_found() -> None:
         f"{found.deflated:.1%}, which is not significant at 5 %. The 2 trials whose daily returns still "
         f"exist move like {effective_trials(panel):.1f} independent ones."
     )
-    alone = deflate(row(99), [], noise(1) + 0.001, periods_per_year=252)
+    alone = deflate(trials_of(row(99), []), noise(1) + 0.001, periods_per_year=252)
     assert alone.sentence.startswith("This is the only trial on these data by the ledger; this one shows")
     assert "not significant" not in alone.sentence
     assert alone.as_dict()["trials"] == 1
@@ -385,7 +388,8 @@ def engine(seed: int, independent: bool, T: int = 253, N: int = 30) -> np.ndarra
             marketcap=None,
             allowed=np.ones(T, np.bool_),
         )
-        run = simulate(stage, signals, strategy, 0, T - 1)
+        rows = decision_days(0, T - 1, strategy.backtest.rebalance_every)
+        run = simulate(stage, signals, strategy, rows, T - 1)
         judged = run.raw.ret if strategy.bottom_n else run.scaled.ret - run.bench.ret
         found.append(judged[run.first :])
     return np.column_stack(found)
@@ -407,6 +411,16 @@ def strategies() -> list[Strategy]:
         for every in (5, 10)
         for short in (False, True)
     ]
+
+
+def test_the_engine_runs_what_is_searched() -> None:
+    """Two markets: every strategy trades, and the best one is the largest Sharpe ratio."""
+    for seed in (0, 1):
+        found = engine(seed, independent=False, T=120, N=25)
+        assert found.shape[1] == len(strategies()) == 20
+        assert (found.std(axis=0) > 0.0).all()
+        ratios = found.mean(axis=0) / found.std(axis=0, ddof=1)
+        assert best_of(found).sharpe == pytest.approx(ratios.max())
 
 
 @pytest.mark.soak
@@ -436,5 +450,5 @@ def test_noise_on_real_returns_is_seldom_believed(independent: bool) -> None:
 
 
 def test_lags_follow_the_length() -> None:
-    assert deflate(row(1), [], noise(1, 300), periods_per_year=252).lags == lag_rule(300)
-    assert deflate(row(1), [], noise(1, 300), periods_per_year=252, lags=0).lags == 0
+    assert deflate(trials_of(row(1), []), noise(1, 300), periods_per_year=252).lags == lag_rule(300)
+    assert deflate(trials_of(row(1), []), noise(1, 300), periods_per_year=252, lags=0).lags == 0

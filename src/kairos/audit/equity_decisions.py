@@ -12,7 +12,7 @@ import numpy as np
 from kairos.audit.equity_inputs import Alteration
 from kairos.audit.findings import Difference, Offence
 from kairos.equity.backtest.compat import look_ahead
-from kairos.equity.backtest.execute import simulated
+from kairos.equity.backtest.execute import simulated, strategies_of
 from kairos.equity.backtest.simulate import Simulation
 from kairos.equity.context import Context
 from kairos.settings import Settings
@@ -54,7 +54,8 @@ def knows_future(settings: Settings, strategies: Sequence[str]) -> dict[tuple[st
     """Strategies that look ahead by configuration, and how."""
     found = {}
     for name in strategies:
-        if words := look_ahead(settings.equity.strategy(name)):
+        strategy, *parts = strategies_of(settings, settings.equity.strategy(name))
+        if words := look_ahead(strategy, parts):
             found[f"decisions.{name}", "*"] = words[0]
     return found
 

@@ -19,7 +19,7 @@ from kairos.audit.null_rates import Sighting, Terms, World
 from kairos.audit.panels import Stage, stage
 from kairos.equity.backtest.compat import FREE, with_engine
 from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
-from kairos.equity.backtest.trials import Deflation, deflate
+from kairos.equity.backtest.trials import Deflation, deflate, trials_of
 from kairos.errors import InputError
 from kairos.evaluation.sharpe import sharpe_ratio, sharpe_se
 from kairos.simulate import market
@@ -98,7 +98,8 @@ def deflate_best(trials: Sequence[Series]) -> tuple[int, Deflation]:
     ratios = [sharpe_ratio(series, 1.0) for series in trials]
     rows = [_row(i, ratio, len(trials[i])) for i, ratio in enumerate(ratios)]
     best = int(np.argmax(ratios))
-    return best, deflate(rows[best], rows, trials[best], periods_per_year=SESSIONS_PER_YEAR)
+    competing = trials_of(rows[best], rows)
+    return best, deflate(competing, trials[best], periods_per_year=SESSIONS_PER_YEAR)
 
 
 def _row(trial: int, ratio: float, sessions: int) -> Run:

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
 def print_worth(found: "Sequence[tuple[BacktestResult, Run]]") -> None:
     """Print what looks ahead, the deflated Sharpe ratios, and the bridge from the manual's numbers."""
-    from kairos.equity.backtest.compat import look_ahead
-
     for result, _ in found:
         name = result.strategy.name
-        for line in look_ahead(result.strategy):
+        for line in result.looks_ahead:
             console.note(f"{name}: {line}")
         if result.bridge is not None:
             _print_bridge(result)

@@ -436,6 +436,7 @@ def backtest(
     """
     from kairos.cli.backtest_output import print_worth
     from kairos.equity.backtest import backtest as run
+    from kairos.equity.backtest.study import STRESSES
 
     explained = _factors(factors, report)
     given = {"start": start, "end": end, "lag": lag}
@@ -443,7 +444,8 @@ def backtest(
     settings = settings_of(config, [*(overrides or ()), *flags], db, strategies)
     log.start(settings, Path(settings.data.db).parent)
     _check_report(report)
-    with console.progress("Simulating"):
+    steps = len(strategies) * (1 + STRESSES if stress else 1)
+    with console.progress("Simulating", steps) as advance:
         found = run(
             Path(settings.data.db),
             strategies,
@@ -457,6 +459,7 @@ def backtest(
             namespace=namespace,
             snapshot=snapshot,
             wait=wait,
+            done=lambda: advance(1),
         )
     if json:
         console.emit_json([{**result.headline(), "run": entry.id} for result, entry in found])

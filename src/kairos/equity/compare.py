@@ -18,13 +18,12 @@ from kairos.equity.frame import Array, dates, numbers
 from kairos.equity.recorded import find_run, headline_of, leaves, namespace_of, stored
 from kairos.equity.rerun import repeat
 from kairos.errors import InputError
-from kairos.evaluation.bootstrap import block_length, bootstrap_interval
+from kairos.evaluation.bootstrap import SEED, block_length, bootstrap_interval
 from kairos.evaluation.comparison import SharpeGap, sharpe_gaps
 from kairos.settings import Settings
 from kairos.store import Store
 from kairos.store.ledger import Run
 
-SEED = 0
 LEVEL = 0.90
 
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]

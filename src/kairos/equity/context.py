@@ -134,6 +134,11 @@ class Context:
             raise InputError(f"table {name} does not exist in namespace {self.namespace}; run `{command}`")
         return found
 
+    @property
+    def prices_fingerprint(self) -> str:
+        """Fingerprint of the prices as ingested: what trials have in common, whatever the universe."""
+        return self.table("sep_base").fingerprint
+
     def facts_of_data(self, warnings: Sequence[str] = ()) -> dict[str, Any]:
         """What every report says about universe and data, `warnings` first."""
         raw = self.table("sep_base").meta.get("warnings", {})
@@ -142,7 +147,7 @@ class Context:
             "data_warnings": [*warnings, *(f"Prices: {what}: {count:,}" for what, count in raw.items())],
             "snapshot": self.snapshot.id,
             "namespace": self.namespace,
-            "prices": self.table(PRICES).fingerprint,
+            "prices": self.prices_fingerprint,
         }
 
     def connect(self, *names: str) -> duckdb.DuckDBPyConnection:

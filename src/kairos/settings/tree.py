@@ -310,6 +310,7 @@ class Optimise(Section):
     """The optimised book: one horizon for return, risk and cost."""
 
     ic: Share
+    ic_window: Count
     holding_period: Positive
     risk_aversion: Limit
     cost: Literal["power", "linear"]

@@ -36,7 +36,7 @@ def benchmark_returns(context: Context, name: str, sessions: Dates) -> Array:
         When it is neither, or a session has no value: the message names the first one.
     """
     with reading(name) as path:
-        days, level, is_return = _from_file(path) if path.is_file() else _from_ticker(context, name)
+        days, level = _from_file(path) if path.is_file() else _from_ticker(context, name)
     at = np.searchsorted(days, sessions)
     inside = (at < len(days)) & (days[np.minimum(at, len(days) - 1)] == sessions)
     if not inside.all():
@@ -44,23 +44,23 @@ def benchmark_returns(context: Context, name: str, sessions: Dates) -> Array:
         raise InputError(
             f"benchmark {name} has no value on {first}, nor on {(~inside).sum() - 1} other sessions"
         )
-    if is_return:
-        return level[at]
-    before = np.maximum(at - 1, 0)
-    return np.where(at > 0, level[at] / level[before] - 1.0, 0.0)
+    before = np.concatenate([[max(at[0] - 1, 0)], at[:-1]])  # what lies between two sessions counts too
+    returns: Array = level[at] / level[before] - 1.0
+    return returns
 
 
-def _from_ticker(context: Context, ticker: str) -> tuple[Dates, Array, bool]:
+def _from_ticker(context: Context, ticker: str) -> tuple[Dates, Array]:
     with context.connect("sep_base") as con:
         rows = con.sql(
             "SELECT date, closeadj FROM sep_base WHERE ticker = ? ORDER BY date", params=[ticker]
         ).to_arrow_table()
     if not rows.num_rows:
         raise InputError(f"benchmark {ticker} is neither a file nor a ticker of sep_base")
-    return dates(rows["date"]), numbers(rows["closeadj"]), False
+    return dates(rows["date"]), numbers(rows["closeadj"])
 
 
-def _from_file(path: Path) -> tuple[Dates, Array, bool]:
+def _from_file(path: Path) -> tuple[Dates, Array]:
+    """Dates and levels; returns are compounded, from a level of 1 the day before the first one."""
     names = textfile.header(path, ())
     value = next((name for name in ("return", "close") if name in names), None)
     if value is None or "date" not in names:
@@ -81,7 +81,10 @@ def _from_file(path: Path) -> tuple[Dates, Array, bool]:
         )
     if len(np.unique(days)) != len(days):
         raise InputError(f"benchmark {path}: a date stands there twice")
-    return days, level, value == "return"
+    if value == "close":
+        return days, level
+    before = days[:1] - np.timedelta64(1, "D")
+    return np.concatenate([before, days]), np.cumprod(np.concatenate([[1.0], 1.0 + level]))
 
 
 def follow(run: Simulation, returns: Series) -> tuple[Series, Series]:

@@ -18,7 +18,8 @@ from kairos.equity.backtest.optimise import Decision as Known
 from kairos.equity.backtest.optimise import Optimiser
 from kairos.equity.backtest.relax import Relaxation
 from kairos.equity.backtest.signals import Signals
-from kairos.equity.backtest.strategy import CrossSection, Target, decide, select
+from kairos.equity.backtest.skill import Skill
+from kairos.equity.backtest.strategy import CrossSection, Holding, Target, decide, select
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class Decision:
         return self.book.target
 
 
-Chooser = Callable[[int, CrossSection, Target, float], Book]
-"""From a row, its filtered cross-section, the raw book held at its close and the scale of the next one."""
+Chooser = Callable[[int, CrossSection, Holding], Book]
+"""From a row, its filtered cross-section, and what is held at its close."""
 
 
 def book_of(
@@ -86,18 +87,20 @@ def book_of(
     """
     if strategy.mix.strategies:
 
-        def mix(t: int, _section: CrossSection, _held: Target, _scale: float) -> Book:
+        def mix(t: int, *_: object) -> Book:
             return Book(mixed(signals, strategy, t, [of_row(part, t) for part in parts]))
 
         return mix
     if strategy.book == "nearest":
-        return lambda t, section, held, _: within_limits(strategy, signals, t, section, held)
+        return lambda t, section, holding: within_limits(strategy, signals, t, section, holding)
     if strategy.book == "optimised":
         return optimised(strategy, market, signals)
-    return lambda _, section, *__: Book(decide(section, strategy))
+    return lambda _, section, __: Book(decide(section, strategy))
 
 
-def within_limits(strategy: Strategy, signals: Signals, t: int, section: CrossSection, held: Target) -> Book:
+def within_limits(
+    strategy: Strategy, signals: Signals, t: int, section: CrossSection, holding: Holding
+) -> Book:
     """The nearest book to the scores within the limits.
 
     With a `turnover` limit, or a `refresh` below 1, what is held stays among the names: the scores are then
@@ -106,31 +109,45 @@ def within_limits(strategy: Strategy, signals: Signals, t: int, section: CrossSe
     other limits don't leave them so much; one that would fall below `vanish` is sold altogether. Idle cash is
     invested outside the turnover limit, and so is the first book. A book with such a memory is kept where no
     name has a score.
+
+    Without a memory, what is held and no longer selected is sold as far as participation allows; the rest of
+    it counts in the limits.
     """
-    recalls = (strategy.turnover is not None or strategy.refresh < 1.0) and len(held.names) > 0
+    held, recalls = holding.raw, (strategy.turnover is not None or strategy.refresh < 1.0)
+    recalls = recalls and len(held.names) > 0
     scored = decide(section, strategy)
     if not len(scored.names):
         return Book(held if recalls else NOTHING)
-    names = np.union1d(scored.names, held.names) if recalls else np.sort(scored.names)
-    wanted, previous = _on(names, scored), _on(names, held) if recalls else np.zeros(len(names))
-    leaving = ~np.isin(names, scored.names)
-    side = _sides(strategy, section, names, previous, leaving)
+    costs = Costs.of(strategy.backtest)
+    names = np.union1d(scored.names, np.union1d(held.names, holding.traded.names))
+    largest = costs.largest(signals.adv[t, names], holding.scale)
+    previous, traded = _on(names, held), _on(names, holding.traded)
+    rest = np.maximum(np.maximum(np.abs(previous), np.abs(traded)) - largest, 0.0)
+    chosen = np.isin(names, scored.names)
+    some = chosen | (rest > 0.0) | (recalls & (previous != 0.0))
+    names, largest, previous, traded = names[some], largest[some], previous[some], traded[some]
+    rest, chosen, wanted = rest[some], chosen[some], _on(names, scored)
+    side = _sides(strategy, section, names, np.where(traded != 0.0, traded, previous), ~chosen)
+    stuck = (side * traded < 0.0) & (rest > 0.0)  # no session brings it to the other side
+    leaving, side = ~chosen | stuck, np.where(stuck, -side, side)
+    wanted[stuck] = 0.0
     aim = (1.0 - strategy.refresh) * previous + strategy.refresh * wanted if recalls else wanted
     aim[leaving & (np.abs(aim) < strategy.vanish)] = 0.0
     turnover = np.inf
     if recalls and strategy.turnover is not None:
         turnover = strategy.turnover + max(1.0 - float(np.abs(previous).sum()), 0.0)
-    largest = np.where(leaving, np.abs(previous), 1.0)
+    ceiling = np.where(leaving, np.maximum(np.abs(previous), rest) if recalls else rest, 1.0)
     limits = Limits(
-        lower=np.where(side < 0.0, -largest, 0.0),
-        upper=np.where(side > 0.0, largest, 0.0),
+        lower=np.where(side < 0.0, -ceiling, 0.0),
+        upper=np.where(side > 0.0, ceiling, 0.0),
         name=np.full(len(names), 1.0 if strategy.max_name is None else strategy.max_name),
         rules=(*_budget(strategy, side), *rules_of(strategy, signals, t, section, names, side)),
         previous=previous,
         turnover=turnover,
-        largest=np.full(len(names), np.inf),
+        largest=largest,
+        traded=traded,
     )
-    first = within(aim, _exits_first(limits, aim, leaving, strategy.turnover))
+    first = within(aim, _exits_first(limits, aim, leaving, rest, strategy.turnover))
     return _book(names, first or nearest(aim, limits), limits)
 
 
@@ -141,9 +158,10 @@ def _book(names: Index, solution: Solution, limits: Limits) -> Book:
 
 
 def _on(names: Index, target: Target) -> Vector:
-    """Weights of a target on names that contain all of its."""
+    """Weights of a target on some ascending names; 0 for those that it doesn't hold."""
     weight = np.zeros(len(names))
-    weight[np.searchsorted(names, target.names)] = target.weight
+    kept = np.isin(target.names, names)
+    weight[np.searchsorted(names, target.names[kept])] = target.weight[kept]
     return weight
 
 
@@ -160,12 +178,15 @@ def _sides(
     return np.where(leaving, np.where(previous < 0.0, -1.0, 1.0), side)
 
 
-def _exits_first(limits: Limits, aim: Vector, leaving: Mask, turnover: float | None) -> Limits:
-    """The limits with a ceiling on each name that is no longer selected: what is left after its sale."""
+def _exits_first(limits: Limits, aim: Vector, leaving: Mask, rest: Vector, turnover: float | None) -> Limits:
+    """The limits with a ceiling on each name that is no longer selected: what is left after its sale.
+
+    `rest` is what a session can't sell.
+    """
     sale = np.where(leaving, np.abs(limits.previous) - np.abs(aim), 0.0)
     total = float(sale.sum())
     part = min(1.0, turnover / 2.0 / total) if turnover is not None and total > 0.0 else 1.0
-    ceiling = np.where(leaving, np.abs(limits.previous) - part * sale, 1.0)
+    ceiling = np.where(leaving, np.maximum(np.abs(limits.previous) - part * sale, rest), 1.0)
     return replace(limits, lower=np.maximum(limits.lower, -ceiling), upper=np.minimum(limits.upper, ceiling))
 
 
@@ -242,9 +263,13 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
         cost_model=rules.cost,
     )
 
-    def choose(t: int, section: CrossSection, held: Target, scale: float) -> Book:
+    skill = Skill(market, engine.lag, engine.rebalance_every, rules.ic_window)
+
+    def choose(t: int, section: CrossSection, holding: Holding) -> Book:
+        shown = skill.up_to(t, section) if rules.ic_window else None
+        held, scale = holding.raw, holding.scale
         candidates = np.concatenate(select(section, strategy))
-        names = np.union1d(section.names[candidates], held.names)
+        names = np.union1d(section.names[candidates], np.union1d(held.names, holding.traded.names))
         if not len(candidates):
             return Book(NOTHING)
         z = np.full(len(names), np.nan)
@@ -267,6 +292,8 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
             largest=costs.largest(adv, scale),
             scale=scale,
             first=not len(held.names),
+            traded=_on(names, holding.traded),
+            ic=shown,
         )
         limits = optimiser.limits(decision)
         if section.barred is not None:

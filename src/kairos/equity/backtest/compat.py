@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from kairos.settings import Strategy
 
 FREE = dict.fromkeys(("half_spread", "impact", "participation", "borrow", "financing_rate", "cash_rate"), 0.0)
@@ -57,8 +59,21 @@ def with_engine(strategy: Strategy, **changes: Any) -> Strategy:
     return strategy.model_copy(update={"backtest": own})
 
 
-def look_ahead(strategy: Strategy) -> list[str]:
-    """What an engine's settings know of the future, in words for every output."""
+def survivorship(facts: Mapping[str, Any]) -> list[str]:
+    """What a universe knows of the future, in words for every output."""
+    if facts.get("mode") != "option_b":
+        return []
+    return ["Survivorship bias: the universe is today's list, so names that failed are not in it."]
+
+
+def look_ahead(strategy: Strategy, parts: Iterable[Strategy]) -> list[str]:
+    """What an engine's settings know of the future, in words for every output.
+
+    Parameters
+    ----------
+    parts : iterable of Strategy
+        What a mix is made of: it has no target of its own, but theirs.
+    """
     engine, found = strategy.backtest, []
     if engine.manual.missing_target:
         found.append("Look-ahead: names without a price at the next decision are left out.")
@@ -66,6 +81,12 @@ def look_ahead(strategy: Strategy) -> list[str]:
         found.append("Look-ahead: orders fill at the close that they were decided on.")
     if engine.manual.per_rebalance:
         found.append("One return a rebalance: drawdowns and volatility between rebalances are not seen.")
-    if strategy.target_vol and engine.volatility.estimate == "full_sample":
+    if scaled_by_all(strategy, parts):
         found.append("Look-ahead: the volatility target uses the volatility of the whole sample.")
     return found
+
+
+def scaled_by_all(strategy: Strategy, parts: Iterable[Strategy]) -> bool:
+    """Whether a book, or a part of it, is scaled by the volatility of the whole sample."""
+    targets = [one.target_vol for one in (strategy, *parts)]
+    return strategy.backtest.volatility.estimate == "full_sample" and any(targets)

@@ -99,7 +99,10 @@ class Limits:
     turnover : float
         Σ|w − previous| ≤ turnover; inf for none.
     largest : (n,)
-        |w − previous| ≤ largest, by participation; inf for none.
+        |w − previous| ≤ largest and |w − traded| ≤ largest, by participation; inf for none.
+    traded : (n,), optional
+        What is really held and traded, in units of this book; without it `previous`. A change of scale lies
+        between the two.
     """
 
     lower: Vector
@@ -109,6 +112,7 @@ class Limits:
     previous: Vector
     turnover: float
     largest: Vector
+    traded: Vector | None = None
 
     def __post_init__(self) -> None:
         bounds = (self.lower, self.upper, self.name, self.previous)
@@ -127,9 +131,16 @@ class Limits:
 
     def bounds(self) -> tuple[Vector, Vector]:
         """Range of each name by its side, name limit and participation; empty where lower > upper."""
-        lower = np.maximum(np.maximum(self.lower, -self.name), self.previous - self.largest)
-        upper = np.minimum(np.minimum(self.upper, self.name), self.previous + self.largest)
-        return lower, upper
+        low, high = self.reach
+        return np.maximum(np.maximum(self.lower, -self.name), low), np.minimum(
+            np.minimum(self.upper, self.name), high
+        )
+
+    @property
+    def reach(self) -> tuple[Vector, Vector]:
+        """Range of each name by participation; empty where low > high."""
+        traded = self.previous if self.traded is None else self.traded
+        return reach(self.previous, traded, self.largest)
 
     @cached_property
     def rows(self) -> Matrix:
@@ -145,6 +156,7 @@ class Limits:
     def usage(self, weight: Vector) -> list[Usage]:
         """How close a book is to each limit, in the order names, rules, turnover, participation."""
         found, size, step = [], np.abs(weight), np.abs(weight - self.previous)
+        farthest = step if self.traded is None else np.maximum(step, np.abs(weight - self.traded))
         if len(weight):
             at = int(np.argmin(self.name - size))
             found.append(_upto("name", "weight of a name", size[at], self.name[at]))
@@ -156,8 +168,8 @@ class Limits:
             found.append(_upto("turnover", "turnover", step.sum(), self.turnover))
         some = np.isfinite(self.largest)
         if some.any():
-            at = int(np.argmin(np.where(some, self.largest - step, np.inf)))
-            found.append(_upto("participation", "participation", step[at], self.largest[at]))
+            at = int(np.argmin(np.where(some, self.largest - farthest, np.inf)))
+            found.append(_upto("participation", "participation", farthest[at], self.largest[at]))
         return found
 
     def broken(self, weight: Vector) -> list[Usage]:
@@ -171,8 +183,9 @@ class Limits:
         return found
 
     def no_new_shorts(self, barred: Mask) -> Limits:
-        """The limits with what is barred no further short than it is."""
-        least = np.where(barred, np.minimum(self.previous, 0.0), self.lower)
+        """The limits with what is barred no further short than it is, or than a session can cover."""
+        kept = np.minimum(np.minimum(self.previous, self.reach[1]), 0.0)
+        least = np.where(barred, kept, self.lower)
         return replace(self, lower=np.maximum(self.lower, least))
 
     def widened(self, kind: str, by: float) -> Limits:
@@ -188,6 +201,11 @@ class Limits:
             for rule in self.rules
         )
         return replace(self, rules=tuple(wide))
+
+
+def reach(previous: Vector, traded: Vector, largest: Vector) -> tuple[Vector, Vector]:
+    """Lowest and highest weight within `largest` of both books."""
+    return np.maximum(previous, traded) - largest, np.minimum(previous, traded) + largest
 
 
 def _upto(kind: str, label: str, value: float, limit: float) -> Usage:

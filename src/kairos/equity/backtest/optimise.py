@@ -9,7 +9,7 @@ import numpy as np
 
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.covariance import Covariance
-from kairos.equity.backtest.limits import Limits, Rule
+from kairos.equity.backtest.limits import Limits, Rule, reach
 from kairos.equity.backtest.nearest import Objective, Solution, best
 from kairos.errors import InputError
 
@@ -38,6 +38,10 @@ class Decision:
         Weights as they have drifted.
     largest : (n,)
         Largest |Δw|, by participation.
+    traded : (n,), optional
+        What the scaled book holds, in units of this one; see `Limits`.
+    ic : float, optional
+        Information coefficient expected now, instead of the optimiser's; the risk aversion keeps that.
     scale : float
         Dollars per dollar of the book that the weights refer to.
     first : bool
@@ -54,6 +58,8 @@ class Decision:
     largest: Vector
     scale: float = 1.0
     first: bool = False
+    traded: Vector | None = None
+    ic: float | None = None
 
     def __post_init__(self) -> None:
         for label in ("volatility", "adv", "previous"):
@@ -83,7 +89,8 @@ class Optimiser:
         a = IC·√n / (σ_target·√(h/252))
 
     **Limits.** Σw = 0, Σ|w| ≤ gross, |wᵢ| ≤ name, the rules of the decision (beta, sectors),
-    Σ|Δw| ≤ turnover, |Δwᵢ| ≤ largestᵢ; a name that is no candidate stays between 0 and its weight. Limits
+    Σ|Δw| ≤ turnover, |Δwᵢ| ≤ largestᵢ; a name that is no candidate stays between 0 and its weight, or what
+    a session leaves of it. Limits
     that can't hold together give way as `relax` says: turnover first, then participation (what a session
     can't trade is filled on the next ones), then sector and name.
 
@@ -146,7 +153,8 @@ class Optimiser:
     def expected(self, decision: Decision) -> Vector:
         """(n,) μ: expected return over the horizon."""
         score = np.where(decision.candidate, decision.alpha_z, 0.0)
-        mu: Vector = self.ic * np.sqrt(decision.covariance.variance * self.horizon) * score
+        ic = self.ic if decision.ic is None else decision.ic
+        mu: Vector = ic * np.sqrt(decision.covariance.variance * self.horizon) * score
         return mu
 
     def objective(self, decision: Decision) -> Objective:
@@ -176,7 +184,10 @@ class Optimiser:
             *decision.rules,
             Rule("gross", "gross", ones, -np.inf, self.gross, size=True),
         )
-        lower = np.where(decision.candidate, -1.0, np.minimum(previous, 0.0))
-        upper = np.where(decision.candidate, 1.0, np.maximum(previous, 0.0))
+        traded = previous if decision.traded is None else decision.traded
+        low, high = reach(previous, traded, decision.largest)
+        lower = np.where(decision.candidate, -1.0, np.minimum(np.minimum(previous, high), 0.0))
+        upper = np.where(decision.candidate, 1.0, np.maximum(np.maximum(previous, low), 0.0))
         turnover = np.inf if decision.first else self.turnover
-        return Limits(lower, upper, np.full(n, self.name), rules, previous, turnover, decision.largest)
+        name = np.full(n, self.name)
+        return Limits(lower, upper, name, rules, previous, turnover, decision.largest, decision.traded)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,8 @@ def relax(limits: Limits) -> tuple[Limits, tuple[Relaxation, ...]]:
 
     From the last kind of `ORDER` to the first: the least by which this kind must be wider while those before
     it are free. So a kind gives way only where freeing all kinds before it isn't enough. All limits of a kind
-    are widened by the same amount.
+    are widened by the same amount; but before that the participation of each name that could not reach its
+    own bounds otherwise, so that one name's volume is not everybody's.
 
     Raises
     ------
@@ -49,15 +50,20 @@ def relax(limits: Limits) -> tuple[Limits, tuple[Relaxation, ...]]:
         When no book at all fits: nothing that may be bought, for instance.
     """
     present = [kind for kind in ORDER if _has(limits, kind)]
-    wide, found = limits, list[Relaxation]()
+    wide = _reaching(limits)
     for at in range(len(present) - 1, -1, -1):
-        kind = present[at]
-        excess = least_excess(wide, kind, free=present[:at])
+        excess = least_excess(wide, present[at], free=present[:at])
         if excess > 0.0:
-            excess += ROUNDED_UP
-            found = _told(wide, kind, excess) + found
-            wide = wide.widened(kind, excess)
-    return wide, tuple(found)
+            wide = wide.widened(present[at], excess + ROUNDED_UP)
+    return wide, tuple(one for kind in present for one in _told(kind, limits, wide))
+
+
+def _reaching(limits: Limits) -> Limits:
+    """The limits with room for names that can't come within their own bounds by what a session may trade."""
+    lower, upper = np.maximum(limits.lower, -limits.name), np.minimum(limits.upper, limits.name)
+    low, high = limits.reach
+    short = np.maximum(np.maximum(low - upper, lower - high), (low - high) / 2.0)
+    return replace(limits, largest=limits.largest + np.where(short > 0.0, short + ROUNDED_UP, 0.0))
 
 
 def _has(limits: Limits, kind: str) -> bool:
@@ -70,22 +76,23 @@ def _has(limits: Limits, kind: str) -> bool:
     return any(rule.kind == kind for rule in limits.rules)
 
 
-def _told(limits: Limits, kind: str, by: float) -> list[Relaxation]:
-    """One entry a limit of the kind; of names and of participation one for all, the tightest."""
+def _told(kind: str, limits: Limits, wide: Limits) -> list[Relaxation]:
+    """One entry a limit of the kind that is wider; of names one for all, of participation the widest."""
     if kind == "name":
-        tight = float(limits.name.min())
-        return [Relaxation(kind, "weight of a name", tight, tight + by)]
-    if kind == "turnover":
-        return [Relaxation(kind, "turnover", limits.turnover, limits.turnover + by)]
-    if kind == "participation":
-        return [Relaxation(kind, "participation", 1.0, 1.0 + by)]
-    rules = [rule for rule in limits.rules if rule.kind == kind]
-    return [
-        Relaxation(kind, rule.label, rule.high, rule.high + by)
-        if np.isfinite(rule.high)
-        else Relaxation(kind, rule.label, rule.low, rule.low - by)
-        for rule in rules
-    ]
+        pairs = [("weight of a name", float(limits.name.min()), float(wide.name.min()))]
+    elif kind == "turnover":
+        pairs = [("turnover", limits.turnover, wide.turnover)]
+    elif kind == "participation":
+        some = np.isfinite(limits.largest) & (limits.largest > 0.0)
+        most = np.max(wide.largest[some] / limits.largest[some], initial=1.0)
+        pairs = [("participation", 1.0, float(most))]
+    else:
+        pairs = [
+            (rule.label, rule.high, now.high) if np.isfinite(rule.high) else (rule.label, rule.low, now.low)
+            for rule, now in zip(limits.rules, wide.rules, strict=True)
+            if rule.kind == kind
+        ]
+    return [Relaxation(kind, label, before, now) for label, before, now in pairs if now != before]
 
 
 def least_excess(limits: Limits, kind: str, free: list[str]) -> float:
@@ -118,7 +125,9 @@ def least_excess(limits: Limits, kind: str, free: list[str]) -> float:
     if np.isfinite(limits.turnover):
         upto(sparse.csr_matrix(one) @ trade, np.array([limits.turnover]), "turnover", one[:1])
     some = np.isfinite(limits.largest)
-    upto(trade[some], limits.largest[some], "participation", limits.largest[some])
+    low, high = limits.reach
+    upto(weight[some], high[some], "participation", limits.largest[some])
+    upto(-weight[some], -low[some], "participation", limits.largest[some])
     result = linprog(
         np.r_[np.zeros(4 * n), 1.0],
         A_ub=sparse.hstack([sparse.vstack(above), -np.concatenate(relaxed)[:, None]], format="csr"),

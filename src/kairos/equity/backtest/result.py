@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from kairos.equity.backtest.attribution import held
-from kairos.equity.backtest.compat import look_ahead
+from kairos.equity.backtest.compat import look_ahead, survivorship
 from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR, whole_sample
 from kairos.equity.backtest.simulate import Simulation
 from kairos.evaluation.growth import annual_return
 from kairos.evaluation.performance import Performance, performance
 from kairos.evaluation.sharpe import probabilistic_sharpe, sharpe_ratio
+from kairos.evaluation.significance import lag_rule
 
 if TYPE_CHECKING:
     from kairos.equity.backtest.limits import Usage
@@ -82,6 +83,12 @@ class BacktestResult:
     def per_rebalance(self) -> bool:
         """Whether there is one return a rebalance, as the manual has it, instead of one a session."""
         return self.strategy.backtest.manual.per_rebalance
+
+    @property
+    def looks_ahead(self) -> list[str]:
+        """What the universe and the engine know of the future, in words for every output."""
+        parts = [part.strategy for part in self.simulation.parts]
+        return [*survivorship(self.facts), *look_ahead(self.strategy, parts)]
 
     @property
     def periods_per_year(self) -> float:
@@ -269,14 +276,15 @@ class BacktestResult:
             **numbers,
             "periods_per_year": self.periods_per_year,
             "excess_return": numbers["annual_return"] - annual_return(self.bench, self.periods_per_year),
-            "probabilistic_sharpe": probabilistic_sharpe(self.judged),
+            "probabilistic_sharpe": probabilistic_sharpe(self.judged, lags=lag_rule(self.judged.size)),
             "judged": "port_ret_raw" if self.strategy.neutral else "active_ret",
             "judged_sharpe": sharpe_ratio(self.judged, 1.0),
             "relaxed": sum(bool(decision.book.relaxed) for decision in self.simulation.decided),
             "fallbacks": sum(decision.book.fallback for decision in self.simulation.decided),
-            "looks_ahead": look_ahead(self.strategy),
+            "looks_ahead": self.looks_ahead,
             "unpriced_orders": self.simulation.scaled.unpriced,
             "left_out": self.simulation.left_out,
+            **({} if self.deflation is None else self.deflation.headline()),
         }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ def backtest(
     namespace: str = "main",
     snapshot: str | None = None,
     wait: bool = False,
+    done: Callable[[], object] = lambda: None,
 ) -> list[tuple[BacktestResult, Run]]:
     """Run strategies on one signal and publish results, weights, limits and a row of the ledger for each.
 
@@ -53,6 +54,8 @@ def backtest(
         Trials made elsewhere, on top of those in the ledger, from which the result was chosen.
     stress : bool
         Also run each strategy at other lags, costs and capitals; these runs are not trials and not stored.
+    done : function
+        Called after each strategy, and after each of its `STRESSES`.
 
     Returns
     -------
@@ -77,10 +80,14 @@ def backtest(
         if strategy.backtest.compat_manual:
             static = static_universe(store, context, strategy, column, snapshot, wait=wait)
             result = run_strategy(static.context, manual(strategy), column, lower_is_better, benchmark)
-            result = replace(result, bridge=bridge(static, context, strategy, column, lower_is_better))
+            result = replace(
+                result, bridge=bridge(static, context, strategy, column, lower_is_better, benchmark)
+            )
         else:
             result = run_strategy(context, strategy, column, lower_is_better, benchmark)
         if stress:
-            result = replace(result, stress=stressed(context, strategy, column, lower_is_better))
+            found = stressed(context, strategy, column, lower_is_better, benchmark, done)
+            result = replace(result, stress=found)
         results.append(result)
+        done()
     return save(store, context, results, save_as=save_as, benchmark=benchmark, trials=trials, wait=wait)

@@ -14,6 +14,7 @@ from kairos.equity.backtest.sources import sources
 from kairos.equity.backtest.trials import Deflation, daily_returns, deflate, trials_of
 from kairos.equity.context import Context
 from kairos.errors import InputError
+from kairos.evaluation.bootstrap import SEED
 from kairos.store import RESULT, Snapshot, Store, Transaction
 from kairos.store.ledger import Run, new_run, record, runs
 
@@ -22,6 +23,9 @@ TABLES = {"risk4": "longonly_r4", "ls_opt": "ls_opt", "regime_switching": "regim
 
 ALIASES = {"regime_switching": "regime"}
 """Second names of results."""
+
+MANUAL = "_manual"
+"""Ending of results under the manual's accounting, so that they don't replace honest ones."""
 
 
 def save(
@@ -38,13 +42,15 @@ def save(
     named = []
     for result in results:
         name = result_name(result.strategy.name, save_as, several=len(results) > 1)
+        if result.bridge is not None and save_as is None:
+            name += MANUAL
         named.append((result, name, run_row(context, result, name, benchmark)))
     saved = []
     with store.publish(wait=wait) as tx:
         known = [*runs(tx.base), *(run for _, _, run in named)]
         for result, name, run in named:
             deflation = _deflation(tx.base, result, run, known, trials)
-            run = run.with_headline(deflated_sharpe=deflation.deflated, trials=deflation.trials)
+            run = run.with_headline(**deflation.headline())
             _put(tx, context, result, name, run)
             saved.append((replace(result, deflation=deflation), run))
     return saved
@@ -55,8 +61,7 @@ def _deflation(
 ) -> Deflation:
     competing = trials_of(run, known)
     return deflate(
-        run,
-        known,
+        competing,
         result.judged,
         periods_per_year=result.periods_per_year,
         extra=trials,
@@ -66,8 +71,9 @@ def _deflation(
 
 def result_name(strategy: str, save_as: str | None, *, several: bool) -> str:
     """Suffix of the result tables: the strategy's own name, `save_as`, or `save_as`_strategy when several."""
-    own = TABLES.get(strategy, strategy)
-    name = own if save_as is None else f"{save_as}_{own}" if several else save_as
+    name = TABLES.get(strategy, strategy)
+    if save_as is not None:
+        name = f"{save_as}_{strategy}" if several else save_as
     if not re.fullmatch(r"\w{1,100}", name):
         what = f"the strategy {strategy!r}" if save_as is None else f"--save-as {save_as!r}"
         raise InputError(
@@ -103,11 +109,18 @@ def run_row(context: Context, result: BacktestResult, name: str, benchmark: str 
             "table": f"backtest_results_{name}" if name else "",
             "sources": sources(result, benchmark),
         },
+        seed=SEED,
     )
 
 
 def _put(tx: Transaction, context: Context, result: BacktestResult, name: str, run: Run) -> None:
-    meta = {RESULT: True, "run": run.id, "strategy": result.strategy.name, "alpha": result.alpha}
+    meta = {
+        RESULT: True,
+        "run": run.id,
+        "strategy": result.strategy.name,
+        "alpha": result.alpha,
+        "looks_ahead": result.looks_ahead,
+    }
     tables: dict[str, tuple[pa.Table, tuple[str, ...]]] = {
         "results": (result.daily(), ("date",)),
         "weights": (result.fills(), ("date", "ticker")),

@@ -17,7 +17,7 @@ from kairos.equity.backtest.hold import Held, hold
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.scaling import trailing, whole_sample
 from kairos.equity.backtest.signals import Signals
-from kairos.equity.backtest.strategy import CrossSection, Desk, Target
+from kairos.equity.backtest.strategy import CrossSection, Desk, Holding, Target
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
@@ -225,11 +225,12 @@ def _simulate(
         section = _eligible(run, t)
         past = run.raw.ret[run.first : t + 1] if run.first >= 0 else run.raw.ret[:0]
         scale = scale_of(past)
-        held, run.held = raw.target, scaled.target
+        run.held = scaled.target
+        holding = Holding(raw.target, scaled.target.times(1.0 / scale), scale)
         if desk is not None and t == last:
-            held = held_by(desk, held, scale)
+            holding = held_by(desk, raw.target, scaled.target, scale)
             section = replace(section, barred=np.isin(section.names, desk.barred))
-        book = choose(t, section, held, scale) if signals.allowed[t] else Book(NOTHING)
+        book = choose(t, section, holding) if signals.allowed[t] else Book(NOTHING)
         target = book.target
         if run.first < 0 and not len(target.names):
             continue
@@ -268,12 +269,31 @@ def _advance(
         account.advance(to, replaced=replaced)
 
 
-def held_by(desk: Desk, simulated: Target, scale: float) -> Target:
-    """The raw book of a desk; simulated shorts of names that it can't short don't count as held."""
+def held_by(desk: Desk, raw: Target, scaled: Target, scale: float) -> Holding:
+    """What a desk holds; simulated shorts of names that it can't short don't count as held.
+
+    What is really held was traded at the scale of the last fill, and has drifted since. So its raw book is
+    counted with the scale that the simulated books have now: the ratio of their gross exposures.
+
+    Parameters
+    ----------
+    raw, scaled : Target
+        The simulated books.
+    scale : float
+        Of the next book.
+    """
     if desk.held is not None:
-        return Target(desk.held.names, desk.held.weight / scale)
-    keeps = (simulated.weight > 0.0) | ~np.isin(simulated.names, desk.barred)
-    return Target(simulated.names[keeps], simulated.weight[keeps])
+        gross = float(np.abs(raw.weight).sum())
+        now = float(np.abs(scaled.weight).sum()) / gross if gross else scale
+        return Holding(desk.held.times(1.0 / now), desk.held.times(1.0 / scale), scale)
+    raw, scaled = (_without(book, desk.barred) for book in (raw, scaled))
+    return Holding(raw, scaled.times(1.0 / scale), scale)
+
+
+def _without(book: Target, barred: Index) -> Target:
+    """A book without its shorts of barred names."""
+    keeps = (book.weight > 0.0) | ~np.isin(book.names, barred)
+    return Target(book.names[keeps], book.weight[keeps])
 
 
 def _universe(signals: Signals, strategy: Strategy, names: Index, t: int) -> Target:

@@ -59,6 +59,26 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Holding:
+    """What a decision finds: the raw book, and what is really traded.
+
+    Attributes
+    ----------
+    raw : Target
+        The raw book at the close; turnover and what is kept are counted from it.
+    traded : Target
+        The scaled book at the close, in units of the raw book at its new scale: participation is counted
+        from it too.
+    scale : float
+        Scale of the next book.
+    """
+
+    raw: Target
+    traded: Target
+    scale: float
+
+
+@dataclass(frozen=True)
 class Desk:
     """Whom the newest decision is for: what a desk really holds, and what it can't short.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kairos.equity.backtest.compat import NAMESPACE, corrections, with_engine
@@ -19,6 +20,8 @@ from kairos.store import Store
 LAGS = (0, 1, 2)
 COSTS = (0.5, 1.0, 2.0)
 CAPITALS = (1e6, 3e6, 1e7, 3e7, 1e8, 3e8)
+STRESSES = len(LAGS) + len(COSTS) + len(CAPITALS)
+"""Runs that a strategy is stressed by."""
 
 
 @dataclass(frozen=True)
@@ -92,20 +95,37 @@ def _with_static_universe(settings: Settings) -> Settings:
     return settings.model_copy(update={"equity": settings.equity.model_copy(update={"universe": universe})})
 
 
-def bridge(old: Static, context: Context, strategy: Strategy, column: str, lower_is_better: bool) -> Bridge:
+def bridge(
+    old: Static,
+    context: Context,
+    strategy: Strategy,
+    column: str,
+    lower_is_better: bool,
+    benchmark: str | None = None,
+) -> Bridge:
     """Run a strategy under the manual's accounting, and after each correction of it."""
     steps = []
     for i, (label, corrected) in enumerate(corrections(strategy)):
-        result = run_strategy(context if i else old.context, corrected, column, lower_is_better)
+        result = run_strategy(context if i else old.context, corrected, column, lower_is_better, benchmark)
         steps.append((label, result.performance))
     return Bridge(tuple(steps), old.seconds)
 
 
-def stressed(context: Context, strategy: Strategy, column: str, lower_is_better: bool) -> Stress:
-    """Run a strategy at other lags, costs and capitals."""
+def stressed(
+    context: Context,
+    strategy: Strategy,
+    column: str,
+    lower_is_better: bool,
+    benchmark: str | None = None,
+    done: Callable[[], object] = lambda: None,
+) -> Stress:
+    """Run a strategy at other lags, costs and capitals; `done` is called after each."""
 
     def run(**changes: object) -> Performance:
-        return run_strategy(context, with_engine(strategy, **changes), column, lower_is_better).performance
+        changed = with_engine(strategy, **changes)
+        found = run_strategy(context, changed, column, lower_is_better, benchmark).performance
+        done()
+        return found
 
     engine = strategy.backtest
     dear = {factor: engine.costs.scaled(factor).model_dump() for factor in COSTS}

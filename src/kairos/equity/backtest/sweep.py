@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ import numpy as np
 from kairos import executor
 from kairos.equity.backtest.execute import run_strategy
 from kairos.equity.backtest.save import run_row
-from kairos.equity.backtest.trials import Deflation, deflate
+from kairos.equity.backtest.trials import Deflation, deflate, trials_of
 from kairos.equity.columns import resolve
 from kairos.equity.context import Context, open_store
 from kairos.errors import InputError
@@ -37,7 +38,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All variants, the best Sharpe ratio first, and what the best one is worth after the choice."""
+    """All variants, the best by what is judged first, and what that one is worth after the choice."""
 
     variants: tuple[Variant, ...]
     deflation: Deflation
@@ -61,9 +62,25 @@ def variants_of(strategy: str, over: Sequence[str]) -> dict[str, str]:
         key, equals, values = text.partition("=")
         if not equals or not values.strip():
             raise InputError(f"--over {text}: expected key=value,value, e.g. --over turnover=0.1,0.2")
-        axes.append([f"{key.strip()} = {value.strip()}" for value in values.split(",")])
+        axes.append([f"{key.strip()} = {value}" for value in _values(values)])
     combinations = enumerate(product(*axes), start=1)
     return {f"{strategy}_{i}": f"{{base = '{strategy}', {', '.join(keys)}}}" for i, keys in combinations}
+
+
+def _values(text: str) -> list[str]:
+    """The values of ``value,value``, as they stand there; commas within arrays and texts part nothing."""
+    found, begun = [], ""
+    for piece in text.split(","):
+        begun = f"{begun},{piece}" if begun else piece
+        try:
+            tomllib.loads(f"value = {begun}")
+        except tomllib.TOMLDecodeError:
+            continue
+        found.append(begun.strip())
+        begun = ""
+    if begun:
+        raise InputError(f"--over …={text}: {begun.strip()} is no value of TOML; texts stand in quotes")
+    return found
 
 
 def sweep(
@@ -102,7 +119,7 @@ def sweep(
     column = resolve(Context(seen, settings, namespace), alpha)
     work = partial(_one, db.resolve(), seen.id, namespace, settings, column, lower_is_better)
     found = executor.run(work, list(strategies), workers=settings.run, progress=progress)
-    found.sort(key=lambda variant: -np.nan_to_num(variant.headline["sharpe"], nan=-np.inf))
+    found.sort(key=lambda variant: -np.nan_to_num(variant.headline["judged_sharpe"], nan=-np.inf))
     with store.publish(wait=wait) as tx:
         for variant in found:
             record(tx, variant.run)
@@ -110,8 +127,7 @@ def sweep(
     best = found[0]
     common = _common(found)
     deflation = deflate(
-        best.run,
-        known,
+        trials_of(best.run, known),
         best.judged,
         periods_per_year=best.headline["periods_per_year"],
         extra=trials,

@@ -44,7 +44,7 @@ class Trial:
     config_hash, alpha : str
         What makes it a trial of its own.
     data, namespace : str
-        Fingerprint of the prices, and the namespace whose universe was used.
+        Fingerprint of the prices as ingested, and the namespace whose universe was used.
     first, last : str
         Dates of the first and last daily return, ISO.
     sessions : int
@@ -92,9 +92,8 @@ class Trial:
         )
 
     def competes_with(self, other: Trial) -> bool:
-        """Tell whether both were tried on the same data over dates that overlap."""
-        same = (self.data, self.namespace) == (other.data, other.namespace)
-        return same and self.first <= other.last and other.first <= self.last
+        """Tell whether both were tried on the same data over dates that overlap, in whatever namespace."""
+        return self.data == other.data and self.first <= other.last and other.first <= self.last
 
 
 def _asked_namespace(run: Run) -> str:
@@ -106,8 +105,8 @@ def _asked_namespace(run: Run) -> str:
 def trials_of(judged: Run, runs: Iterable[Run]) -> list[Trial]:
     """List the trials that a run was chosen from, itself once and in the last place.
 
-    A trial is a distinct pair of configuration hash and signal over the same prices, in the same namespace,
-    with dates that overlap those of the judged run. Of several runs of one trial the latest one stands.
+    A trial is a distinct pair of configuration hash and signal over the same prices, in any namespace, with
+    dates that overlap those of the judged run. Of several runs of one trial the latest one stands.
 
     Parameters
     ----------
@@ -242,14 +241,21 @@ class Deflation:
             f"is above 0 is {self.deflated:.1%}{verdict}.{alike}"
         )
 
+    def headline(self) -> dict[str, Any]:
+        """What the ledger keeps of it."""
+        return {
+            "deflated_sharpe": self.deflated,
+            "published_deflated_sharpe": self.published,
+            "trials": self.trials,
+        }
+
     def as_dict(self) -> dict[str, Any]:
-        """Every number by name, for the ledger."""
+        """Every number by name."""
         return asdict(self)
 
 
 def deflate(
-    judged: Run,
-    runs: Iterable[Run],
+    trials: Sequence[Trial],
     returns: npt.ArrayLike,
     *,
     periods_per_year: float,
@@ -257,7 +263,7 @@ def deflate(
     daily: Array | None = None,
     lags: int | None = None,
 ) -> Deflation:
-    """Deflate the Sharpe ratio of a run by the trials in the ledger.
+    """Deflate the Sharpe ratio of a run by the trials that it was chosen from.
 
     The threshold is E[max] of N = trials + extra worthless ones (`expected_maximum`). Its variance is
 
@@ -271,8 +277,8 @@ def deflate(
 
     Parameters
     ----------
-    judged, runs
-        See `trials_of`.
+    trials : sequence of Trial
+        From `trials_of`: the judged one stands last.
     returns : (T,)
         Daily returns of the judged run that its Sharpe ratio is taken of (`Trial.judged`).
     periods_per_year : float
@@ -287,7 +293,7 @@ def deflate(
     Raises
     ------
     InputError
-        The judged run is no backtest, `extra` is negative, or a return is missing.
+        `extra` is negative, or a return is missing.
 
     References
     ----------
@@ -296,14 +302,13 @@ def deflate(
     """
     if extra < 0:
         raise InputError(f"--trials {extra}: pass the number of trials made elsewhere, 0 or more")
-    competing = trials_of(judged, runs)
     series = np.asarray(returns, dtype=np.float64)
     allowed = lag_rule(series.size) if lags is None else lags
     own = sharpe_ratio(series, 1.0)
-    others = [trial for trial in competing[:-1] if trial.sessions >= SHORTEST]
+    others = [trial for trial in trials[:-1] if trial.sessions >= SHORTEST]
     ratios = np.array([*(trial.sharpe for trial in others), own])
     lengths = np.array([*(trial.sessions for trial in others), series.size], dtype=np.float64)
-    ratios, lengths, n = ratios[np.isfinite(ratios)], lengths[lengths > 1.0], len(competing)
+    ratios, lengths, n = ratios[np.isfinite(ratios)], lengths[lengths > 1.0], len(trials)
     worthless = sharpe_se(series, 1.0, lags=allowed) ** 2 * float(np.mean((series.size - 1) / (lengths - 1)))
     observed = float(ratios.var(ddof=1)) if ratios.size > 1 else np.nan
     within = worthless if np.isnan(observed) else min(observed, worthless)

@@ -16,12 +16,18 @@ from kairos.equity.context import PRICES, Context, Excerpt, Panels
 from kairos.equity.sectors import coded
 from kairos.equity.staleness import staleness
 from kairos.errors import InputError
+from kairos.market import close_times
+from kairos.market import sessions as exchange_sessions
 from kairos.panel import carry
 
 if TYPE_CHECKING:
     from kairos.equity.backtest.costs import Vector
     from kairos.equity.frame import Array
     from kairos.settings import Live
+
+
+NEW_YORK, LONGEST = "XNYS", dt.timedelta(days=21)
+"""The calendar that data are held against, and days that surely hold a session of it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,24 @@ def session_of(context: Context, date: dt.date | None) -> int:
         last = " (the last one of the data)" if row == len(sessions) - 1 else ""
         raise InputError(f"--date {date} is no session; the nearest earlier one is {sessions[row]}{last}")
     return row
+
+
+def behind_exchange(context: Context, now: dt.datetime | None = None) -> str:
+    """What to say of data that end before the last session of New York's calendar that had closed by `now`.
+
+    Empty when they reach it.
+
+    Parameters
+    ----------
+    now : datetime, optional
+        With its zone; by default this moment.
+    """
+    moment = (now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).replace(tzinfo=None)
+    days = exchange_sessions(moment.date() - LONGEST, moment.date())
+    last, closed = context.sessions[-1], days[close_times(NEW_YORK, days) <= np.datetime64(moment)][-1]
+    if last >= closed:
+        return ""
+    return f"the data end on {last}, and {closed} is over: load newer prices and run `kairos equity build`"
 
 
 def reach_of(context: Context, tables: Iterable[str], date: dt.date) -> list[Reach]:

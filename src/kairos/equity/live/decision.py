@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kairos.equity.backtest.compat import scaled_by_all
 from kairos.equity.backtest.execute import simulated
 from kairos.equity.backtest.strategy import Desk, Target
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kairos.equity.backtest.account import Index
     from kairos.equity.backtest.costs import Vector
     from kairos.equity.backtest.signals import Signals
@@ -49,14 +52,20 @@ class Request:
         return self.strategy.backtest.capital
 
 
-def check_tradable(strategy: Strategy) -> None:
-    """Refuse settings of the engine that know the future; they exist to repeat the manual's backtests."""
+def check_tradable(strategy: Strategy, parts: Sequence[Strategy]) -> None:
+    """Refuse settings of the engine that know the future; they exist to repeat the manual's backtests.
+
+    Parameters
+    ----------
+    parts : sequence of Strategy
+        What a mix is made of.
+    """
     engine, odd = strategy.backtest, []
     if engine.compat_manual:
         odd.append("compat_manual = true")
     if engine.manual.missing_target:
         odd.append("manual.missing_target = true")
-    if strategy.target_vol and engine.volatility.estimate == "full_sample":
+    if scaled_by_all(strategy, parts):
         odd.append("volatility.estimate = 'full_sample'")
     if odd:
         raise InputError(f"{strategy.name} looks ahead and can't be traded: {', '.join(odd)}")
@@ -95,9 +104,11 @@ def decide(request: Request, day: Day, price: Vector) -> tuple[Simulation, dict[
 def _lacking(strategy: Strategy, signals: Signals, row: int, names: Index) -> dict[int, str]:
     """Positions in `names` of which something is unknown that the limits need, and what."""
     needs = {label: panel[row, names] for label, panel in signals.last.items()}
+    adv = signals.adv[row, names]
     if strategy.book == "optimised":
-        adv = signals.adv[row, names]
         needs |= {"adv": np.where(adv > 0.0, adv, np.nan), "volatility": signals.volatility[row, names]}
+    elif strategy.book == "nearest" and strategy.backtest.costs.participation:
+        needs |= {"adv": adv}
     found: dict[int, str] = {}
     for label, values in needs.items():
         found |= {i: label for i in np.flatnonzero(~np.isfinite(values)).tolist() if i not in found}

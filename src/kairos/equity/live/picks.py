@@ -14,7 +14,7 @@ from kairos.equity.backtest.execute import strategies_of
 from kairos.equity.backtest.inputs import REGIMES, columns_of
 from kairos.equity.columns import resolve
 from kairos.equity.context import PRICES, Context, open_store
-from kairos.equity.live.day import Day, check_breadth, reach_of, session_of
+from kairos.equity.live.day import Day, behind_exchange, check_breadth, reach_of, session_of
 from kairos.equity.live.decision import Request, check_tradable, decide
 from kairos.equity.live.files import write
 from kairos.equity.live.holdings import columns_of as columns_of_tickers
@@ -75,6 +75,7 @@ def picks(
     out: Path | None = None,
     namespace: str = "main",
     snapshot: str | None = None,
+    now: dt.datetime | None = None,
 ) -> Picks:
     """Decide a strategy's book after the close of a session, by the engine that backtests it.
 
@@ -91,7 +92,8 @@ def picks(
     alpha : str
         Column of a feature table, plain or as ``table.column``; higher is better unless `lower_is_better`.
     date : date, optional
-        The session; by default the last one. It need not be one of the strategy's calendar.
+        The session; by default the last one, which must then be the exchange's last one too. It need not be
+        one of the strategy's calendar.
     prior : Path, optional
         CSV file of what is really held: ``ticker``, and ``shares`` or ``value``; a row CASH for the cash.
     capital : float, optional
@@ -101,20 +103,26 @@ def picks(
         CSV file with the column ``ticker``: names that can't be shorted anew.
     out : Path, optional
         Folder for ``picks.csv``, ``trades.csv`` and ``portfolio_summary.json``; all are written, or none.
+    now : datetime, optional
+        With its zone; by default this moment.
 
     Raises
     ------
     InputError
-        The date is no session, a table that is read ends before it, the cross-section is too thin, a file is
-        wrong, the strategy looks ahead, or it holds nothing on that day. Nothing is written then.
+        The date is no session, or none is given and the data are behind the exchange; a table that is read
+        ends before it, the cross-section is too thin, a file is wrong, the strategy looks ahead, or it holds
+        nothing on that day. Nothing is written then.
     """
     wanted = settings.equity.strategy(strategy)
-    check_tradable(wanted)
+    check_tradable(wanted, strategies_of(settings, wanted)[1:])
     if capital is not None and not 0.0 < capital < math.inf:
         raise InputError(f"--capital {capital}: an amount above 0, in USD")
     context = Context(open_store(db, settings).snapshot(snapshot), settings, namespace)
     column = resolve(context, alpha)
-    day = Day(context, context.panels(PRICES), session_of(context, date))
+    row = session_of(context, date)
+    if date is None and (late := behind_exchange(context, now)):
+        raise InputError(f"{late}, or ask for --date {context.sessions[row]}. Nothing was written")
+    day = Day(context, context.panels(PRICES), row)
     reach = reach_of(context, _tables(context, wanted, column), day.date)
     price, age = day.prices()
     held = None if prior is None else holdings(prior, day, price)

@@ -14,7 +14,16 @@ from kairos.equity.backtest.inputs import REGIMES
 from kairos.equity.backtest.strategy import alpha_z
 from kairos.equity.columns import resolve, warnings_of
 from kairos.equity.context import PRICES, Context, open_store
-from kairos.equity.live.day import Day, Reach, check_breadth, ranks, reach_of, session_of, stale
+from kairos.equity.live.day import (
+    Day,
+    Reach,
+    behind_exchange,
+    check_breadth,
+    ranks,
+    reach_of,
+    session_of,
+    stale,
+)
 from kairos.equity.live.files import write
 from kairos.settings import Settings
 
@@ -72,6 +81,7 @@ def scores(
     out: Path | None = None,
     namespace: str = "main",
     snapshot: str | None = None,
+    now: dt.datetime | None = None,
 ) -> Scores:
     """Rank the members of a session by a signal.
 
@@ -85,6 +95,8 @@ def scores(
         The session; by default the last one.
     out : Path, optional
         Folder into which ``scores.csv`` is written.
+    now : datetime, optional
+        With its zone; by default this moment. Without a date, data that are behind the exchange are noted.
 
     Raises
     ------
@@ -135,6 +147,8 @@ def scores(
         "price": listed["price"],
     })  # fmt: skip
     notes = [*warnings_of(context, column), *stale(reach)]
+    if date is None and (late := behind_exchange(context, now)):
+        notes.append(late)
     found = Scores(day.date, column, lower_is_better, context.snapshot.id, table, reach, notes)
     if out is not None:
         write(out, {"scores.csv": table})

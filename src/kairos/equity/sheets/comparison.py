@@ -26,6 +26,7 @@ NUMBERS: tuple[tuple[str, str, Kind], ...] = (
     ("information_ratio", "Information ratio", "ratio"),
     ("probabilistic_sharpe", "Probabilistic Sharpe ratio", "percent"),
     ("deflated_sharpe", "Deflated Sharpe ratio", "percent"),
+    ("published_deflated_sharpe", "Deflated, by the published formula", "percent"),
     ("trials", "Trials when it was run", "count"),
     ("turnover", "Turnover a year", "ratio"),
     ("cost_drag", "Trading cost a year", "percent"),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kairos.equity.backtest.compat import look_ahead
 from kairos.equity.backtest.result import BacktestResult
 from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
 from kairos.equity.sheets.attribution import attribution_sections
@@ -66,14 +65,14 @@ def tear_sheet(result: BacktestResult, run: Run, factors: Factors | None = None)
             ("Snapshot", result.facts["snapshot"]),
             ("Code", run.code_version),
         ],
-        warnings=warnings_of(result.facts, strategy),
+        warnings=warnings_of(result.facts, result.looks_ahead),
         headline=headline(result, slice(None)),
         samples=_samples(result),
         dates=dates,
         returns=result.ret,
         wealth={name: wealth(r) for name, r in series.items()},
         drawdowns={name: drawdown(r) for name, r in rolled.items()},
-        looks_ahead=bool(look_ahead(strategy)),
+        looks_ahead=bool(result.looks_ahead),
         period="rebalance" if result.per_rebalance else "session",
         rolling_window=window,
         rolling_sharpe={n: rolling_sharpe(r, window, year) for n, r in rolled.items()},

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kairos.equity.backtest.compat import look_ahead
+from kairos.equity.backtest.compat import survivorship
 
 if TYPE_CHECKING:
     from kairos.equity.backtest.result import BacktestResult
-    from kairos.settings import Strategy
 
 
 def assumptions(result: BacktestResult) -> list[tuple[str, str]]:
@@ -68,15 +67,17 @@ def universe_text(facts: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def warnings_of(facts: Mapping[str, Any], strategy: Strategy | None = None) -> list[str]:
-    """What must be said before any number: of the universe and the data, and what a strategy looks ahead at."""
-    found = []
-    if facts.get("mode") == "option_b":
-        found.append("Survivorship bias: the universe is today's list, so names that failed are not in it.")
+def warnings_of(facts: Mapping[str, Any], ahead: Sequence[str] | None = None) -> list[str]:
+    """What must be said before any number: of the universe and the data.
+
+    Parameters
+    ----------
+    ahead : sequence of str, optional
+        What a result knows of the future; without it, what its universe does.
+    """
+    found = survivorship(facts) if ahead is None else list(ahead)
     if facts.get("mode") == "point_in_time" and not facts.get("size_rule"):
         found.append("The size rule was dropped because the table daily is missing.")
-    if strategy is not None:
-        found += look_ahead(strategy)
     if not facts.get("actions", True):
         found.append("No corporate actions are loaded: delistings have no reason and pay out the last price.")
     return [*found, *facts.get("data_warnings", ())]

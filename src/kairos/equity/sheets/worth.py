@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from kairos.equity.backtest.result import BacktestResult
-from kairos.evaluation.bootstrap import block_length, bootstrap_interval
+from kairos.evaluation.bootstrap import SEED, block_length, bootstrap_interval
 from kairos.evaluation.growth import annual_return, max_drawdown
 from kairos.evaluation.periods import Period, calendar_years, equal_parts, in_and_out_of_sample
 from kairos.evaluation.sharpe import sharpe_difference, sharpe_ratio, sharpe_se
 from kairos.report.page import Block, Column, Figure, Figures, Note, Quantity, Section, Table
 
-LEVEL, DRAWS, SEED = 0.90, 2000, 0
+LEVEL, DRAWS = 0.90, 2000
 
 Series = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -27,6 +27,7 @@ def worth_section(result: BacktestResult) -> Section:
         blocks.append(
             Figures([
                 Figure("Deflated Sharpe ratio", Quantity(d.deflated, "percent"), "confidence after the choice"),
+                Figure("By the published formula", Quantity(d.published, "percent"), "observed variance, no lags"),
                 Figure("Probabilistic Sharpe ratio", Quantity(d.probabilistic, "percent"), "before it"),
                 Figure("Trials", Quantity(d.trials + d.extra, "count"), f"{d.trials} in the ledger"),
                 Figure(
