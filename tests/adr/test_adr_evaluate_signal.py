@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import exchange_calendars as xcals
 import nbformat
 import numpy as np
 import pandas as pd
@@ -116,11 +117,11 @@ def test_ex_dates_are_flagged_and_have_no_next_open(evaluated, observations):
     assert flagged["mid_open"].isna().all()
     assert flagged["mid_close"].notna().any()
     ex = {(event["name"], event["date"]) for event in events}
-    before = {(adr, str(day)[:10]) for adr, day, _ in flagged.index}
-    assert before
-    for adr, day in before:  # the next session of the exchange is an ex-date
-        ahead = pd.bdate_range(day, periods=5)[1:].strftime("%Y-%m-%d")
-        assert any((adr, each) in ex for each in ahead)
+    assert len(flagged)
+    by_adr = read_instruments(desk).by_adr
+    for (adr, day), rows in observations.groupby(level=["ticker", "date"]):
+        following = xcals.get_calendar(by_adr[adr].exchange).next_session(day)
+        assert rows["ex_date"].unique().tolist() == [(adr, f"{following:%Y-%m-%d}") in ex]
 
 
 def test_old_and_wide_quotes_are_left_out_and_counted(minutes, tmp_path):
@@ -171,6 +172,9 @@ def test_tables_are_correlations_of_the_observations(evaluated, observations):
     row = ics.loc[("baseline", "14:00", "close", "traded", False, "across")]
     assert row["ic"] == pytest.approx(np.mean(daily), abs=1e-12)
     assert row["t"] == pytest.approx(np.mean(daily) / (np.std(daily, ddof=1) / np.sqrt(len(daily))), rel=1e-9)
+    counts = part.groupby("date").size()
+    assert (row["n"], row["days"]) == (counts[counts >= 5].sum(), len(daily))
+    assert row["n"] < len(table[table["entry"] == "14:00"])  # others can't be traded
 
 
 def test_a_side_that_is_not_taken_is_not_paid():
