@@ -144,7 +144,9 @@ def test_only_files_of_the_user_count_where_they_are_the_source(minutes, tmp_pat
     assert set(report.days["full_sample"]["ticker"]) == {"BAB"}
     assert set(report.left) == set(truth(desk)["adrs"]) - {"BAB"}
     assert {text.split(" in ")[0] for text in report.left.values()} == {"no file of yours"}
-    assert set(days(desk)["reason"]) == {"no minute in common"}
+    told = days(desk).loc["BAB", "reason"]
+    assert set(told[told.index >= "2024-11"]) == {"no minute in common"}
+    assert set(told[told.index < "2024-11"]) == {"no model"}
     again = baseline(desk)
     assert [(one.adr, one.source) for one in again.found] == [("BAB", "user")]
     assert sorted((desk.root / BASELINE).rglob("*.parquet")) == [path]
@@ -166,6 +168,7 @@ def test_a_baseline_without_a_future_is_told(minutes, tmp_path):
 # Runs before, and runs that stop.
 
 
+@pytest.mark.slow
 def test_days_do_not_depend_on_runs_before(minutes, tmp_path):
     """The quotes of one ADR begin later, a run is made, and they are made whole again."""
     desk = copy(minutes, tmp_path / "desk")
