@@ -14,7 +14,7 @@ from adr_minutes_desk import copy, open_desk, truth
 from kairos.adr.calibrate import BUCKETS, bucket, past_slopes
 from kairos.adr.clock import Clock
 from kairos.adr.desk import ADR_QUOTES, BASELINE, BETAS, SIGNAL_NOTEBOOK, Desk
-from kairos.adr.evaluate_signal import evaluate_signal, evaluation_folder
+from kairos.adr.evaluate_signal import _ics, evaluate_signal, evaluation_folder
 from kairos.adr.instruments import read_instruments
 from kairos.adr.notebook import signal_notebook, template
 from kairos.adr.outcomes import by_side, entries_of
@@ -174,7 +174,19 @@ def test_tables_are_correlations_of_the_observations(evaluated, observations):
     assert row["t"] == pytest.approx(np.mean(daily) / (np.std(daily, ddof=1) / np.sqrt(len(daily))), rel=1e-9)
     counts = part.groupby("date").size()
     assert (row["n"], row["days"]) == (counts[counts >= 5].sum(), len(daily))
-    assert row["n"] < len(table[table["entry"] == "14:00"])  # others can't be traded
+
+
+def test_a_cross_section_counts_what_it_uses():
+    """Six ADRs, one of them without a return; on the next day only four."""
+    part = pd.DataFrame({
+        "date": [1] * 6 + [2] * 4,
+        "ticker": [*"ABCDEF", *"ABCD"],
+        "baseline": np.arange(10.0),
+    })  # fmt: skip
+    y = np.array([3.0, 1.0, 2.0, 5.0, 4.0, np.nan, 1.0, 2.0, 3.0, 4.0])
+    _, across = _ics(part, "baseline", y, "14:00", 0.9)
+    assert (across[0], across[-2], across[-1]) == ("across", 5, 1)
+    assert across[1] == pytest.approx(0.6)  # ranks 3 1 2 5 4 against 1 2 3 4 5: 1 - 6·8/120
 
 
 def test_a_side_that_is_not_taken_is_not_paid():
