@@ -106,6 +106,7 @@ def test_bars_of_the_user_are_used(tmp_path):
     ("rows", "said"),
     [
         (ROWS + "2024-03-08 11:35:00,1,1,1,1,1\n", "is there twice"),
+        (ROWS + "2024-03-08 11:33:00,1,1,1,1,1\n", "(number 3) stands after 2024-03-08 11:35:00"),
         ("2024-03-08 11:34:00,7700,7701,7699,0,5\n", "has the price 0.0"),
         ("2024-03-08 11:34:00,7700,7701,7699,dear,5\n", "dear"),
         ("08/03/2024 11:34,7700,7701,7699,7700,5\n", "08/03/2024"),
@@ -122,6 +123,26 @@ def test_defects_of_a_text_are_named(tmp_path, rows, said):
     assert said in str(caught.value)
     assert str(path) in str(caught.value)
     assert not (tmp_path / FUTURES).exists()
+
+
+def test_rates_out_of_order_are_named(tmp_path):
+    desk = make_desk(tmp_path)
+    future(desk, "FTUK")
+    write_fx(tmp_path, "GBP", {"2024-03-08 11:33": 1.25, "2024-03-08 11:32": 1.26})
+    with pytest.raises(InputError, match=r"GBPUSD_full_1min\.txt: .*11:32:00 .number 2. stands after"):
+        convert(desk)
+
+
+def test_force_does_not_write_beside_bars_of_the_user(tmp_path):
+    """Both would hold the same minutes; no other future is written either."""
+    desk = make_desk(tmp_path, force=True)
+    for symbol, currency in (("FESX", "EUR"), ("FTUK", "GBP")):
+        future(desk, symbol)
+        write_fx(tmp_path, currency, {"2024-03-08 11:33": 1.25})
+    write_future(tmp_path, "FTUK", {"2024-03-08 16:34": (96_000.0, 1.28)})
+    with pytest.raises(InputError, match=r"symbol=FTUK/bars\.parquet: --force .*move your file away"):
+        convert(desk)
+    assert [path.name for path in (tmp_path / FUTURES).rglob("*.parquet")] == ["bars.parquet"]
 
 
 def test_what_a_conversion_needs_is_named(tmp_path):

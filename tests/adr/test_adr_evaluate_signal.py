@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import exchange_calendars as xcals
 import nbformat
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from adr_minutes_desk import copy, open_desk, truth
 from kairos.adr.calibrate import BUCKETS, bucket, past_slopes
 from kairos.adr.clock import Clock
 from kairos.adr.desk import ADR_QUOTES, BASELINE, BETAS, SIGNAL_NOTEBOOK, Desk
-from kairos.adr.evaluate_signal import evaluate_signal, evaluation_folder
+from kairos.adr.evaluate_signal import _ics, evaluate_signal, evaluation_folder
 from kairos.adr.instruments import read_instruments
 from kairos.adr.notebook import signal_notebook, template
 from kairos.adr.outcomes import by_side, entries_of
@@ -116,11 +117,11 @@ def test_ex_dates_are_flagged_and_have_no_next_open(evaluated, observations):
     assert flagged["mid_open"].isna().all()
     assert flagged["mid_close"].notna().any()
     ex = {(event["name"], event["date"]) for event in events}
-    before = {(adr, str(day)[:10]) for adr, day, _ in flagged.index}
-    assert before
-    for adr, day in before:  # the next session of the exchange is an ex-date
-        ahead = pd.bdate_range(day, periods=5)[1:].strftime("%Y-%m-%d")
-        assert any((adr, each) in ex for each in ahead)
+    assert len(flagged)
+    by_adr = read_instruments(desk).by_adr
+    for (adr, day), rows in observations.groupby(level=["ticker", "date"]):
+        following = xcals.get_calendar(by_adr[adr].exchange).next_session(day)
+        assert rows["ex_date"].unique().tolist() == [(adr, f"{following:%Y-%m-%d}") in ex]
 
 
 def test_old_and_wide_quotes_are_left_out_and_counted(minutes, tmp_path):
@@ -171,6 +172,21 @@ def test_tables_are_correlations_of_the_observations(evaluated, observations):
     row = ics.loc[("baseline", "14:00", "close", "traded", False, "across")]
     assert row["ic"] == pytest.approx(np.mean(daily), abs=1e-12)
     assert row["t"] == pytest.approx(np.mean(daily) / (np.std(daily, ddof=1) / np.sqrt(len(daily))), rel=1e-9)
+    counts = part.groupby("date").size()
+    assert (row["n"], row["days"]) == (counts[counts >= 5].sum(), len(daily))
+
+
+def test_a_cross_section_counts_what_it_uses():
+    """Six ADRs, one of them without a return; on the next day only four."""
+    part = pd.DataFrame({
+        "date": [1] * 6 + [2] * 4,
+        "ticker": [*"ABCDEF", *"ABCD"],
+        "baseline": np.arange(10.0),
+    })  # fmt: skip
+    y = np.array([3.0, 1.0, 2.0, 5.0, 4.0, np.nan, 1.0, 2.0, 3.0, 4.0])
+    _, across = _ics(part, "baseline", y, "14:00", 0.9)
+    assert (across[0], across[-2], across[-1]) == ("across", 5, 1)
+    assert across[1] == pytest.approx(0.6)  # ranks 3 1 2 5 4 against 1 2 3 4 5: 1 - 6·8/120
 
 
 def test_a_side_that_is_not_taken_is_not_paid():

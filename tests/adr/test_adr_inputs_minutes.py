@@ -73,8 +73,8 @@ class TestFx:
         found = fx_at(make_desk(tmp_path), "EUR", times)  # known at 11:21, and 15 minutes are allowed
         np.testing.assert_array_equal(found, [np.nan, 1.1, 1.1, np.nan])
 
-    def test_over_midnight_and_out_of_order(self, tmp_path):
-        write_fx(tmp_path, "EUR", {"2024-03-08 00:03": 1.2, "2024-03-07 23:58": 1.1})
+    def test_over_midnight_and_times_out_of_order(self, tmp_path):
+        write_fx(tmp_path, "EUR", {"2024-03-07 23:58": 1.1, "2024-03-08 00:03": 1.2})
         times = instants("2024-03-08T05:01", "2024-03-08T05:04", "2024-03-08T05:00")
         assert fx_at(make_desk(tmp_path), "EUR", times).tolist() == [1.1, 1.2, 1.1]
 
@@ -98,6 +98,10 @@ class TestFx:
             ("20240308,11:30:00,1,1,1,dear,0\n", "dear"),
             ("20240308,11:30:00,1,1,1,0,0\n", "the bar of 2024-03-08 11:30:00 (number 1) has the price 0.0"),
             ("20240308,11:30:00,1,1,1,1,0\n" * 2, "2024-03-08 11:30:00 (number 2) is there twice"),
+            (
+                "20240308,11:31:00,1,1,1,1,0\n20240308,11:30:00,1,1,1,1,0\n",
+                "2024-03-08 11:30:00 (number 2) stands after 2024-03-08 11:31:00",
+            ),
             ("20240308,11:30,1,1,1,1,0\n", "11:30"),
             ("20240308,11:30:00,1,1,1\n", "Line: 1"),
         ],
@@ -144,6 +148,9 @@ class TestFutures:
             future_at(desk, "FTUK", time)
         write_future(tmp_path, "FTUK", {"2024-03-08 16:30": (-1.0, 1.0)})
         with pytest.raises(InputError, match=r"has the price -1\.0"):
+            future_at(desk, "FTUK", time)
+        write_future(tmp_path, "FTUK", {"2024-03-08 16:31": (1.0, 1.0), "2024-03-08 16:30": (1.0, 1.0)})
+        with pytest.raises(InputError, match=r"bars\.parquet.*16:30:00 .number 2. stands after .*16:31:00"):
             future_at(desk, "FTUK", time)
         write_future(tmp_path, "FTUK", {"2024-03-08 16:30": (1.0, 1.0)})
         write_future(tmp_path, "FTUK", {"2024-03-08 16:30": (1.0, 1.0)}, file="again")

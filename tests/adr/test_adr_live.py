@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import random
-from collections import Counter, defaultdict
 
 import numpy as np
 import pandas as pd
 import pytest
-from adr_minutes_desk import CLOSED, WITHOUT_MODEL, copy, open_desk, truth
+from adr_live_compare import MINUTE, batch, compare, replay
+from adr_minutes_desk import CLOSED, WITHOUT_MODEL, copy, open_desk
 
 from kairos.adr.baseline import baseline
 from kairos.adr.desk import ADR_QUOTES, FUTURES, US_MINUTES
@@ -23,13 +22,11 @@ from kairos.adr.live import (
     new_york_time,
 )
 from kairos.adr.replay import arrivals, live
-from kairos.adr.signal import signal, signal_folder
+from kairos.adr.signal import signal
 from kairos.cli import main
 from kairos.errors import InputError
 
 NY = "America/New_York"
-MINUTE = 60_000_000_000
-COLUMNS = ("signal", "inferred", "adr_return", "index_return", "fx_return", "model_return", "age_s")
 
 
 def late_and_gaps(desk, seed=0, share=0.02):
@@ -61,49 +58,6 @@ def late(raw_minutes, tmp_path_factory):
     baseline(desk)
     signal(desk)
     return desk
-
-
-def batch(desk):
-    folder = desk.root / signal_folder(desk)
-    return {adr: pd.read_parquet(folder / f"ticker={adr}" / "data.parquet") for adr in truth(desk)["adrs"]}
-
-
-def replay(desk, day, seed=0):
-    """A day as a trading process has it: the bars of each minute in any order, then the signal."""
-    found = LiveDesk(desk, np.datetime64(day))
-    by_minute = defaultdict(list)
-    for arrived, bar in arrivals(desk, found):
-        by_minute[-(-arrived // MINUTE)].append(bar)
-    shuffle = random.Random(seed)
-    out = []
-    for number in sorted(by_minute):
-        bars = by_minute[number]
-        shuffle.shuffle(bars)
-        for bar in bars:
-            found.update(bar)
-        out.append(found.signal(np.datetime64(number * MINUTE, "ns")))
-    return found, out
-
-
-def compare(desk, day, rows):
-    """Compare all minutes that live emits; gives how many, and how many with the model."""
-    found, given = replay(desk, day)
-    emitted, with_model, held = 0, 0, Counter()
-    for minute in given:
-        for s in minute:
-            if s.withheld:
-                held[s.withheld.split(" ")[0]] += 1
-                assert np.isnan(s.signal)
-                continue
-            row = rows[s.adr].loc[pd.Timestamp(s.time, tz="UTC")]
-            for column in COLUMNS:
-                np.testing.assert_allclose(getattr(s, column), row[column], rtol=0, atol=1e-12)
-            np.testing.assert_allclose(
-                s.coverage if s.source == "model" else np.nan, row["coverage"], atol=1e-12
-            )
-            emitted += 1
-            with_model += s.source == "model"
-    return found, emitted, with_model, held
 
 
 def every_day(rows):
@@ -175,7 +129,7 @@ def test_without_late_bars_nothing_is_revised(minutes):
 
 def test_one_late_bar_by_hand(minutes):
     """The future's bar at c arrives ten minutes late: later minutes use it, earlier ones stay."""
-    day, c = "2025-03-12", "2025-03-12T16:36"
+    day = "2025-03-12"
     plain, delayed = (LiveDesk(minutes, np.datetime64(day)) for _ in range(2))
     anchor = []
     for arrived, bar in arrivals(minutes, plain):
@@ -195,7 +149,6 @@ def test_one_late_bar_by_hand(minutes):
     true = batch(minutes)["BAB"].loc[pd.Timestamp("2025-03-12 16:40", tz="UTC")]
     assert early.index_return != pytest.approx(true["index_return"], abs=1e-9)
     assert early.adr_return == pytest.approx(true["adr_return"], abs=1e-15)
-    assert c < "2025-03-12T16:40"
     revised = delayed.revised()
     assert revised == 1
     assert later.index_return == pytest.approx((1 + true["index_return"]) - 1, abs=1e-15)
@@ -271,11 +224,56 @@ def test_what_is_no_price_is_set_aside(minutes):
     ):
         found.update(bar)
     found.update(UsBar("NOBODY", stamp, 1.0))
-    assert (found.set_aside, found.unused) == (5, 1)
+    assert (found.set_aside, found.unused, found.repeated) == (5, 1, 0)
     with pytest.raises(InputError, match="no bar has arrived"):
         found.signal()
     with pytest.raises(InputError, match="no time zone"):
         found.update(UsBar(found.stocks[0], dt.datetime(2025, 3, 12, 16, 0), 1.0))
+
+
+def test_a_second_bar_of_a_minute_is_counted(minutes):
+    """The first one counts, whether the other comes at once or late."""
+    found = LiveDesk(minutes, np.datetime64("2025-03-12"))
+    stamp, later = (np.datetime64(f"2025-03-12T16:{m}", "ns") for m in ("36", "37"))
+    for bar in (
+        Quote("BAB", stamp, 10.0, 10.2),
+        Quote("BAB", stamp, 20.0, 20.2),
+        Quote("BAB", later, 11.0, 11.2),
+        Quote("BAB", stamp, 30.0, 30.2),
+    ):
+        found.update(bar)
+    by_adr = {s.adr: s for s in found.signal(later)}
+    assert found.repeated == 2
+    assert by_adr["BAB"].adr_return == pytest.approx(11.1 / 10.1 - 1, abs=1e-15)
+    assert found.revised() == 0
+
+
+def test_the_command_tells_what_was_set_aside_and_came_late(minutes, tmp_path, capsys):
+    desk = copy(minutes, tmp_path / "desk")
+    path = desk.root / ADR_QUOTES / f"ticker={CLOSED}" / "data.parquet"
+    book = pd.read_parquet(path)
+
+    def row(time):
+        return book.index[book.index.get_indexer([pd.Timestamp(time, tz=NY)], method="ffill")[0]]
+
+    book["received_at"] = book.index
+    late = row("2025-03-12 14:05")
+    book.loc[late, "received_at"] = pd.Timestamp("2025-03-12 14:20", tz=NY)
+    book.loc[late, ["nbbo_bid", "nbbo_ask"]] *= 1.01
+    for time in ("2025-03-12 14:01", "2025-03-12 14:30", "2025-03-11 14:01"):
+        book.loc[row(time), "nbbo_bid"] *= 2.0  # one of them on that day before the minute
+    book.to_parquet(path)
+    shown = [
+        *("adr", "live", "--data", str(desk.root), "--at", "2025-03-12T14:05"),
+        *(word for text in ("adr.end=2025-03-31", "adr.gate.min_months=1") for word in ("--set", text)),
+    ]
+    with pytest.raises(SystemExit):
+        main(shown)
+    out, said = capsys.readouterr()
+    assert "1 bars and quotes without a usable price were set aside." in said
+    assert "Bars that arrived later would have made other signals of this minute." in said
+    assert {"Reason", "Premium"} <= set(out.replace("│", " ").split())
+    assert "no model" in out
 
 
 def test_a_signal_of_the_past_is_refused(minutes):

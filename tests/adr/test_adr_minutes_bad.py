@@ -78,9 +78,6 @@ def test_bars_there_twice_or_out_of_order_are_named(desk, kind, defect):
         else np.r_[order[:500], order[501], order[500], order[502:]]
     )
     rows.iloc[order].to_parquet(path, index=kind == QUOTES)
-    if (kind, defect) == (FUTURE, "order"):
-        run(desk)  # several files of one future may overlap: they are put in order
-        return
     with pytest.raises(InputError, match=r"is there twice|stands after") as caught:
         run(desk)
     assert "ticker=BAB" in str(caught.value) or str(path.parent) in str(caught.value)

@@ -17,7 +17,7 @@ import numpy as np
 
 from kairos import executor
 from kairos.adr import fairvalue
-from kairos.adr.desk import BASELINE, BETAS, ORDINARY_UNADJUSTED
+from kairos.adr.desk import ADR_MIDS, BASELINE, BETAS, ORDINARY_UNADJUSTED
 from kairos.adr.files import listed
 from kairos.adr.instruments import read_instruments
 from kairos.adr.minutefile import (
@@ -29,7 +29,14 @@ from kairos.adr.minutefile import (
     notes_of,
     read_minutes,
 )
-from kairos.adr.minuteinputs import Venues, beta_on, parity, refuse_without_minutes, with_minutes
+from kairos.adr.minuteinputs import (
+    Venues,
+    beta_on,
+    mids_given,
+    parity,
+    refuse_without_minutes,
+    with_minutes,
+)
 from kairos.adr.minutes import future_name, fx_name, new_york_clock
 from kairos.adr.sources import MID, quote_file, quoted, quoted_span, read_quotes
 from kairos.adr.stream import Stream, median_then, sample
@@ -44,7 +51,9 @@ if TYPE_CHECKING:
     from kairos.adr.minutes import Instants
 
 NO_QUOTE, NO_FUTURE, NO_BETA = "no quote at the close", "no future at the close", "no beta"
+NO_RATE = "no exchange rate at the close"
 NO_MINUTE = "no minute with quote and future"
+NOT_YOURS = f"no file of yours in {BASELINE} (adr.baseline.source)"
 
 
 @dataclass(frozen=True)
@@ -189,7 +198,7 @@ def baseline(desk: Desk, progress: Callable[[int, int], object] | None = None) -
     users = [one for one in kept if is_given(desk, one.adr)]
     mine = [one for one in kept if one not in users]
     if desk.settings.adr.baseline.source == "user":
-        left |= {one.adr: f"no file of yours in {BASELINE} (adr.baseline.source)" for one in mine}
+        left |= {one.adr: NOT_YOURS for one in mine}
         mine = []
     span = first_and_last(desk, mine)
     made = [_made_of(desk, one, span) for one in mine]
@@ -208,9 +217,8 @@ def baseline(desk: Desk, progress: Callable[[int, int], object] | None = None) -
         )
         for (one, key), content in zip(todo, contents, strict=True):
             desk.save([(file_of(BASELINE, one.adr), partial(Path.write_bytes, data=content))], key)
-    desk.remove(
-        name for adr, name in files_of(desk, BASELINE).items() if adr not in {one.adr for one in kept}
-    )
+    used = {one.adr for one in (*users, *mine)}
+    desk.remove(name for adr, name in files_of(desk, BASELINE).items() if adr not in used)
     return BaselineReport(
         tuple(sorted((_describe(desk, one) for one in [*users, *mine]), key=lambda each: each.adr)),
         left,
@@ -219,8 +227,16 @@ def baseline(desk: Desk, progress: Callable[[int, int], object] | None = None) -
 
 
 def is_given(desk: Desk, adr: str) -> bool:
-    """Whether the user has brought the futures-only signal of an ADR."""
-    return desk.is_users(file_of(BASELINE, adr)) and not desk.force
+    """Whether the user has brought the futures-only signal of an ADR, and it is not to be replaced."""
+    keeps = desk.settings.adr.baseline.source == "user" or not desk.force
+    return keeps and desk.is_users(file_of(BASELINE, adr))
+
+
+def baselines(desk: Desk) -> dict[str, str]:
+    """Names of the files that count, by ADR: with ``adr.baseline.source = "user"`` only the user's."""
+    only_users = desk.settings.adr.baseline.source == "user"
+    there = files_of(desk, BASELINE).items()
+    return {adr: name for adr, name in there if not only_users or desk.is_users(name)}
 
 
 def first_and_last(desk: Desk, instruments: Sequence[Instrument]) -> tuple[np.datetime64, np.datetime64]:
@@ -258,6 +274,7 @@ def _made_of(desk: Desk, one: Instrument, span: tuple[np.datetime64, np.datetime
     """Digest of the settings, days and files that the signal of an ADR is made of."""
     settings = desk.settings.adr
     paths = [quote_file(desk, one.adr), desk.path(BETAS), desk.path(ORDINARY_UNADJUSTED)]
+    paths += [desk.path(ADR_MIDS)] if desk.is_users(ADR_MIDS) else []
     paths += [*sorted(desk.path(future_name(one.symbol)).glob("*.parquet")), desk.path(fx_name(one.currency))]
     return digest(
         *(one, settings.bar_label, settings.max_age, settings.signal, settings.start, span),
@@ -323,6 +340,8 @@ def futures_only_of(desk: Desk, one: Instrument, venue: IndexMinutes, beta: Arra
     settings, clock = desk.settings.adr, venue.clock
     quotes = read_quotes(desk, one.adr)
     now, then, age = adr_mids(quotes.stream, venue, settings.max_age.adr_quotes, settings.signal.anchor)
+    given = mids_given(desk, one.adr, clock.days)[clock.day]
+    then = np.where(np.isnan(given), then, given)
     adr = fairvalue.change(now, then)
     of_day = beta[clock.day]
     inferred = {
@@ -330,7 +349,7 @@ def futures_only_of(desk: Desk, one: Instrument, venue: IndexMinutes, beta: Arra
         for leg in ("local_future", "usd_future")
     }
     chosen = inferred[settings.signal.currency_leg]
-    premium = fairvalue.change(then, parity(desk, one, venue)[clock.day])
+    premium = fairvalue.change(then, parity(desk, one, venue))
     columns = {
         "signal": chosen - adr,
         "inferred": chosen,
@@ -366,7 +385,8 @@ def _reasons(venue: IndexMinutes, then: Array, beta: Array, signal: Array) -> di
     some = np.add.reduceat(np.isfinite(signal), bounds[:-1]) if len(last) else np.empty(0)
     kinds = [
         (NO_QUOTE, np.isnan(then[last])),
-        (NO_FUTURE, np.isnan(venue.rate_then[last])),
+        (NO_FUTURE, np.isnan(venue.future_then[last])),
+        (NO_RATE, np.isnan(venue.rate_then[last])),
         (NO_BETA, np.isnan(beta)),
         (NO_MINUTE, some == 0),
     ]

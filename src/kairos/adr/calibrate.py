@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from kairos.adr import fairvalue
 from kairos.adr.desk import BASELINE
 from kairos.adr.minutefile import MinuteFile, file_of, read_minutes
 from kairos.adr.results import read_csv
@@ -57,12 +58,15 @@ class Calibration:
         return cls(np.empty(0, dtype="datetime64[M]"), np.empty((0, BUCKETS)))
 
     def at(self, months: np.ndarray, since_c: Array) -> Array:
-        """Factor of each row by its month and the seconds since the close; 1 in a month that is not known."""
-        factor = np.ones(len(months))
-        if len(self.months):
-            rows = np.minimum(np.searchsorted(self.months, months), len(self.months) - 1)
-            known = self.months[rows] == months
-            factor[known] = self.slopes[rows[known], bucket(since_c)[known]]
+        """Factor of each row by its month and the seconds since the close; 1 without calibration.
+
+        A month that has no row of its own has the past of the next one that has, and a month after the last
+        row that of the last.
+        """
+        if not len(self.months):
+            return np.ones(len(months))
+        rows = np.minimum(np.searchsorted(self.months, months), len(self.months) - 1)
+        factor: Array = self.slopes[rows, bucket(since_c)]
         return factor
 
     def digest(self) -> str:
@@ -80,8 +84,11 @@ def bucket(since_c: Array) -> np.ndarray:
     return np.clip(number, 0, BUCKETS - 1)
 
 
-def half_hours(base: MinuteFile, term: MinuteFile) -> pd.DataFrame:
+def half_hours(base: MinuteFile, term: MinuteFile, min_coverage: float) -> pd.DataFrame:
     """One row for each day and half hour: the last minute at which both sides are known.
+
+    A minute counts whose model has the coverage that the signal asks for, at c and then: with fewer stocks
+    the model is a smaller one.
 
     Returns
     -------
@@ -97,6 +104,8 @@ def half_hours(base: MinuteFile, term: MinuteFile) -> pd.DataFrame:
     model, beyond = term.columns["signal"][rows], -base.signal
     good = same & np.isfinite(model) & np.isfinite(beyond) & (term.columns["has_model"][rows] > 0.0)
     good &= model != 0.0  # the zero model says nothing
+    for name in ("coverage_c", "coverage"):
+        good &= fairvalue.covered(term.columns[name][rows], min_coverage)
     table = pd.DataFrame(
         {
             "date": base.dates.astype("datetime64[s]"),
@@ -135,7 +144,9 @@ def calibrate(desk: Desk, adrs: Sequence[str], terms: str, name: str) -> Calibra
         return Calibration.none()
     parts = [
         half_hours(
-            read_minutes(desk.path(file_of(BASELINE, adr))), read_minutes(desk.path(file_of(terms, adr)))
+            read_minutes(desk.path(file_of(BASELINE, adr))),
+            read_minutes(desk.path(file_of(terms, adr))),
+            settings.min_coverage,
         )
         for adr in adrs
     ]

@@ -148,12 +148,15 @@ def convert(desk: Desk) -> ConvertReport:
     Raises
     ------
     InputError
-        A text is unreadable, a minute is there twice or a price not above 0; the rate's file is missing, or
-        the multiplier (adr.multipliers); a file of quotes is wrong; a file would be replaced that the desk
-        did not make.
+        A text is unreadable, its rows are out of order, a minute is there twice or a price not above 0; the
+        rate's file is missing, or the multiplier (adr.multipliers); a file of quotes is wrong; a file would
+        be replaced that the desk did not make, or bars be written beside those of the user.
     """
     scope = read_instruments(desk)
-    futures = [_convert(desk, one) for one in _futures(scope.instruments)]
+    contracts = _futures(scope.instruments)
+    for one in contracts:
+        _refuse_bars_beside(desk, one)
+    futures = [_convert(desk, one) for one in contracts]
     files = quoted(desk)
     with_quotes = [one for one in scope.instruments if one.adr in files]
     aside: dict[str, tuple[int, int]] = {}
@@ -204,11 +207,25 @@ def _file_name(symbol: str) -> str:
 
 def _is_made_here(desk: Desk, one: Instrument) -> bool:
     """Whether there is a text and no file of the user in the folder."""
-    if not desk.path(_text_name(one.symbol)).is_file():
-        return False
-    there = desk.path(future_name(one.symbol)).glob("*.parquet")
-    users = any(desk.is_users(f"{future_name(one.symbol)}/{path.name}") for path in there)
-    return desk.force or not users
+    return desk.path(_text_name(one.symbol)).is_file() and (desk.force or not _users_bars(desk, one))
+
+
+def _users_bars(desk: Desk, one: Instrument) -> list[str]:
+    """Files of the user in a future's folder."""
+    there = sorted(desk.path(future_name(one.symbol)).glob("*.parquet"))
+    names = [f"{future_name(one.symbol)}/{path.name}" for path in there]
+    return [name for name in names if desk.is_users(name)]
+
+
+def _refuse_bars_beside(desk: Desk, one: Instrument) -> None:
+    """Refuse to write bars beside those of the user: every minute would be there twice."""
+    if not _is_made_here(desk, one):
+        return
+    if beside := [name for name in _users_bars(desk, one) if name != _file_name(one.symbol)]:
+        raise InputError(
+            f"{desk.path(beside[0])}: --force would write the bars of {one.symbol} beside yours, and every "
+            "minute would be there twice; move your file away"
+        )
 
 
 def _convert(desk: Desk, one: Instrument) -> Converted:
@@ -246,7 +263,6 @@ def _in_usd(desk: Desk, one: Instrument) -> pa.Table:
     of_rate = minute if settings.bar_label.fx == "start" else "INTERVAL 0 MINUTE"
     with duckdb.connect() as con:
         try:
-            con.execute("SET preserve_insertion_order = false")
             con.execute(
                 f"""CREATE TABLE bars AS SELECT *, stamp + {of_future} AS known
                 FROM read_csv($path, header = false, delim = ',', auto_detect = false,
@@ -271,7 +287,7 @@ def _in_usd(desk: Desk, one: Instrument) -> pa.Table:
         except duckdb.Error as error:
             raise InputError(f"{text} or {rates}: {'; '.join(str(error).splitlines()[:3])}") from None
         for path, table, price in ((text, "bars", "close"), (rates, "rates", "rate")):
-            rows = con.execute(f"SELECT stamp, {price} AS price FROM {table} ORDER BY stamp").fetchnumpy()
+            rows = con.execute(f"SELECT stamp, {price} AS price FROM {table}").fetchnumpy()  # as in the file
             refuse_bad_bars(path, rows["stamp"], rows["price"])
         if not con.execute("SELECT count(*) FROM bars").fetchall()[0][0]:
             raise InputError(f"{text}: no bar; it holds minute bars of the future {one.symbol}")

@@ -161,12 +161,12 @@ def signal_reading(ics: pd.DataFrame, excluded: pd.DataFrame, mode: str, level: 
         if not np.isfinite(row["low"]):
             said.append(f"{text} has too few days for an interval ({row['days']:.0f}).")
             continue
-        verdict = "which may be luck"
-        if row["low"] > 0.0 or row["high"] < 0.0:
-            verdict = "which luck alone does not explain"
+        beyond = row["low"] > 0.0 or row["high"] < 0.0
+        verdict = "which lies on one side of zero" if beyond else "which has zero inside"
         said.append(
-            f"{text} has an IC of {row['ic']:+.3f} with the return to New York's close ({level:.0%} interval "
-            f"{row['low']:+.3f} to {row['high']:+.3f}, {row['days']:.0f} days), {verdict}."
+            f"{text} has an IC of {row['ic']:+.3f} with the return to New York's close over "
+            f"{row['days']:.0f} days; the {level:.0%} interval is {row['low']:+.3f} to {row['high']:+.3f}, "
+            f"{verdict}."
         )
     both = rows.loc[list(MODES), "ic"]
     said.append(
@@ -275,18 +275,20 @@ def _ics(part: pd.DataFrame, forecast: str, y: Array, entry: str, level: float) 
         ["pooled", pooled.value, pooled.low, pooled.high, pooled.t, pooled.n, pooled.clusters]
     ]
     if entry != "all":
-        across = mean_test(_across(part, forecast, y), lags=0, level=level)
-        found.append(["across", across.mean, across.low, across.high, across.t, len(part), across.n])
+        daily, n = _across(part, forecast, y)
+        across = mean_test(daily, lags=0, level=level)
+        found.append(["across", across.mean, across.low, across.high, across.t, n, across.n])
     return found
 
 
-def _across(part: pd.DataFrame, forecast: str, y: Array) -> Array:
-    """Rank correlation across the ADRs of each day, (days,); NaN with fewer than five."""
+def _across(part: pd.DataFrame, forecast: str, y: Array) -> tuple[Array, int]:
+    """Rank correlation across the ADRs of each day, (days,), NaN with fewer than five; and observations."""
     both = part.assign(y=y).dropna(subset=[forecast, "y"])
     if both.empty:
-        return np.array([np.nan])
+        return np.array([np.nan]), 0
     x, z = (both.pivot(index="date", columns="ticker", values=name).to_numpy() for name in (forecast, "y"))
-    return information_coefficient(x, z, np.isfinite(x), min_names=FEWEST_ADRS)
+    daily = information_coefficient(x, z, np.isfinite(x), min_names=FEWEST_ADRS)
+    return daily, int(np.isfinite(x[np.isfinite(daily)]).sum())
 
 
 def _by_adr(observations: pd.DataFrame, level: float) -> pd.DataFrame:
@@ -311,7 +313,9 @@ def _half_hours(desk: Desk, kept: Sequence[Instrument], level: float) -> pd.Data
     terms = files_of(desk, terms_folder(desk))
     parts = [
         half_hours(
-            read_minutes(desk.path(file_of(BASELINE, one.adr))), read_minutes(desk.path(terms[one.adr]))
+            read_minutes(desk.path(file_of(BASELINE, one.adr))),
+            read_minutes(desk.path(terms[one.adr])),
+            desk.settings.adr.signal.min_coverage,
         )
         for one in kept
         if one.adr in terms

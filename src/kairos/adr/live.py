@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from kairos.adr import fairvalue
-from kairos.adr.baseline import NO_BETA, NO_FUTURE, NO_QUOTE
+from kairos.adr.baseline import NO_BETA, NO_FUTURE, NO_QUOTE, NO_RATE
 from kairos.adr.liveday import plan_day
 from kairos.adr.minutes import new_york_clock
 from kairos.adr.modelterm import share
-from kairos.adr.signal import FUTURES, GATE_CLOSED, LOW_COVERAGE, MODEL, NO_MODEL, NO_US
-from kairos.adr.sources import RATE, RATE_AGE
+from kairos.adr.signal import FUTURES, GATE_CLOSED, LOW_COVERAGE, MODEL, NO_MODEL, NO_US, NO_US_BETAS
+from kairos.adr.sources import LOCAL, RATE, RATE_AGE
 from kairos.adr.stream import median
 from kairos.errors import InputError
 
@@ -95,6 +95,7 @@ class LiveSignal:
     model_return: float
     coverage: float
     age_s: float
+    premium_c: float
     source: str
     reason: str
     withheld: str
@@ -112,29 +113,38 @@ class _Newest:
         self.limits = limits  # of each anchor, a time for each name
         self.last = max((max(each, default=NEVER) for each in limits), default=NEVER)
         empty = (np.nan,) * width
+        self.seen: list[set[int]] = [set() for _ in names]
         self.known = [NEVER] * len(names)
         self.values: list[tuple[float, ...]] = [empty] * len(names)
         self.anchor_known = [[NEVER] * len(names) for _ in limits]
         self.anchor_values: list[list[tuple[float, ...]]] = [[empty] * len(names) for _ in limits]
 
-    def update(self, place: int, known: int, values: tuple[float, ...]) -> None:
-        """Take a value; one that is older than what is there corrects the anchors that it belongs to."""
+    def update(self, place: int, known: int, values: tuple[float, ...]) -> bool:
+        """Take a value; one that is older than what is there corrects the anchors that it belongs to.
+
+        False when there was one of that time: the first stays.
+        """
+        seen = self.seen[place]
+        if known in seen:
+            return False
+        seen.add(known)
         if known > self.known[place]:
             self.known[place], self.values[place] = known, values
         if known > self.last:
-            return
+            return True
         for limit, times, kept in zip(self.limits, self.anchor_known, self.anchor_values, strict=True):
             if times[place] < known <= limit[place]:
                 times[place], kept[place] = known, values
+        return True
 
     def now(self, at: int, max_age: float) -> tuple[Array, Array]:
         """Values (n, width) and their age in seconds (n,); NaN where too old."""
         return self._fresh(self.known, self.values, np.full(len(self.known), at), max_age)
 
-    def then(self, anchor: int, max_age: float) -> Array:
-        """Values at an anchor, (n, width); NaN where too old."""
+    def then(self, anchor: int, max_age: float) -> tuple[Array, Array]:
+        """Values at an anchor (n, width) and their age then in seconds (n,); NaN where too old."""
         limit = np.array(self.limits[anchor], dtype=np.int64)
-        return self._fresh(self.anchor_known[anchor], self.anchor_values[anchor], limit, max_age)[0]
+        return self._fresh(self.anchor_known[anchor], self.anchor_values[anchor], limit, max_age)
 
     def _fresh(
         self, known: Sequence[int], values: Sequence[tuple[float, ...]], at: np.ndarray, max_age: float
@@ -171,6 +181,8 @@ class LiveDesk:
     """Bars and quotes without a usable price."""
     unused: int = field(default=0, init=False)
     """Bars of names that no ADR needs today."""
+    repeated: int = field(default=0, init=False)
+    """Bars of a minute that was there: the first one counts, and a file with both would be refused."""
 
     def __post_init__(self) -> None:
         self.day = self.day.astype("datetime64[D]")
@@ -212,8 +224,8 @@ class LiveDesk:
     def update(self, bar: Bar) -> None:
         """Take one bar or quote, in whatever order they arrive.
 
-        A price that is not above 0 and a crossed quote are set aside and counted, and so is what no ADR
-        needs.
+        A price that is not above 0 and a crossed quote are set aside and counted, and so are what no ADR
+        needs and a second bar of the same name and minute.
 
         Raises
         ------
@@ -249,7 +261,9 @@ class LiveDesk:
         if instant is None:  # most bars of a minute share their stamp
             instant = self._instants[bar.stamp] = nanoseconds(bar.stamp)
         known = instant + self._delay[type(bar)]
-        source.update(place, known, values)
+        if not source.update(place, known, values):
+            self.repeated += 1
+            return None
         if known > self._newest:
             self._newest = known
         return known
@@ -288,7 +302,7 @@ class LiveDesk:
         """How many of the minutes given out would have been others, had every bar arrived in time."""
         twin = LiveDesk.__new__(LiveDesk)
         twin.desk, twin.day, twin._plan = self.desk, self.day, self._plan
-        twin._history, twin._emitted, twin.set_aside, twin.unused = [], {}, 0, 0
+        twin._history, twin._emitted, twin.set_aside, twin.unused, twin.repeated = [], {}, 0, 0, 0
         twin._reset()
         waiting = iter(sorted(self._history, key=lambda item: item[0]))
         following, count = next(waiting, None), 0
@@ -304,13 +318,14 @@ class LiveDesk:
         stocks, _ = self._us.now(at, limits.us)
         futures, future_age = self._futures.now(at, limits.futures)
         mids, quote_age = self._quotes.now(at, limits.adr_quotes)
-        anchors = [self._quotes.then(n, limits.adr_quotes) for n in range(len(self._quotes.limits))]
+        anchors = [self._quotes.then(n, limits.adr_quotes)[0] for n in range(len(self._quotes.limits))]
         mids_then = median(np.stack(anchors))[:, 0] if plan.adrs else np.empty(0)
+        mids_then = np.where(np.isnan(plan.mids_given), mids_then, plan.mids_given)
         each = range(len(plan.references))
         moment = _Moment(
             at=at,
             stocks=stocks[:, 0],
-            stocks_then=[self._us.then(n, limits.us)[:, 0] for n in each],
+            stocks_then=[self._us.then(n, limits.us)[0][:, 0] for n in each],
             futures=futures,
             futures_then=[self._futures.then(n, limits.futures) for n in each],
             future_age=future_age,
@@ -335,11 +350,14 @@ class LiveDesk:
         limits, rules = settings.max_age, settings.signal
         rows = [self._quotes.place[one.adr] for one in venue.instruments]
         future = moment.futures[venue.future].copy()
-        future_then = moment.futures_then[venue.anchor][venue.future]
+        futures_then, age_then = moment.futures_then[venue.anchor]
+        future_then = futures_then[venue.future].copy()
         rate_age = moment.future_age[venue.future] + future[RATE_AGE]
         if rate_age > limits.fx:
             future[RATE] = np.nan
-        index = fairvalue.change(future[0], future_then[0])
+        if age_then[venue.future] + future_then[RATE_AGE] > limits.fx:
+            future_then[RATE] = np.nan
+        index = fairvalue.change(future[LOCAL], future_then[LOCAL])
         fx = fairvalue.change(future[RATE], future_then[RATE])
         adr = fairvalue.change(moment.mids[rows], moment.mids_then[rows])
         then = moment.stocks_then[venue.anchor][venue.columns]
@@ -355,16 +373,21 @@ class LiveDesk:
         added = fairvalue.in_usd(model, fx) * factor
         enough = fairvalue.covered(coverage_then, rules.min_coverage)
         enough_now = fairvalue.covered(coverage, rules.min_coverage)
+        has_betas = (venue.sizes > 0.0) @ ~np.isnan(venue.stock_betas)
         uses = venue.open & venue.has_model & enough & np.isfinite(added)
         inferred = fairvalue.futures_only(venue.betas, index, fx, rules.currency_leg)
         inferred = inferred + np.where(uses, added, 0.0)
+        rates = np.where(venue.of_future, future_then[RATE], venue.rates)
+        premium = fairvalue.change(moment.mids_then[rows], venue.ordinaries * rates)
         ages = fairvalue.oldest(
             np.broadcast_to(moment.future_age[venue.future], len(rows)),
             np.broadcast_to(rate_age, len(rows)),
             moment.quote_age[rows],
         )
         for n, one in enumerate(venue.instruments):
-            why = _why_baseline(venue, n, coverage_then[n], enough=bool(enough[n]))
+            why = _why_baseline(
+                venue, n, coverage_then[n], has_betas=bool(has_betas[n]), enough=bool(enough[n])
+            )
             withheld = self._withheld(venue, n, moment, rows[n], future, future_then)
             if not withheld and uses[n] and not enough_now[n]:
                 withheld = f"coverage {coverage[n]:.2f}"
@@ -380,6 +403,7 @@ class LiveDesk:
                 model_return=float(added[n]) if uses[n] else 0.0,
                 coverage=float(coverage[n]) if venue.open[n] and venue.has_model[n] else np.nan,
                 age_s=float(ages[n]),
+                premium_c=float(premium[n]),
                 source=MODEL if uses[n] else FUTURES,
                 reason="" if uses[n] else why,
                 withheld=withheld,
@@ -392,9 +416,10 @@ class LiveDesk:
         limits = self.desk.settings.adr.max_age
         checks = (
             (np.isnan(moment.mids_then[row]), NO_QUOTE),
-            (np.isnan(future_then[0]), NO_FUTURE),
+            (np.isnan(future_then[LOCAL]), NO_FUTURE),
+            (np.isnan(future_then[RATE]), NO_RATE),
             (np.isnan(venue.betas[n]), NO_BETA),
-            (np.isnan(future[0]), f"future older than {limits.futures} s"),
+            (np.isnan(future[LOCAL]), f"future older than {limits.futures} s"),
             (np.isnan(future[RATE]), f"exchange rate older than {limits.fx} s"),
             (np.isnan(moment.mids[row]), f"quote older than {limits.adr_quotes} s"),
         )
@@ -409,7 +434,7 @@ class _Moment:
     stocks: Array
     stocks_then: Sequence[Array]
     futures: Array
-    futures_then: Sequence[Array]
+    futures_then: Sequence[tuple[Array, Array]]
     future_age: Array
     mids: Array
     mids_then: Array
@@ -459,13 +484,13 @@ def nanoseconds(stamp: Stamp) -> int:
     return int(stamp.astype("datetime64[ns]").astype(np.int64))
 
 
-def _why_baseline(venue: VenueDay, n: int, coverage: float, *, enough: bool) -> str:
+def _why_baseline(venue: VenueDay, n: int, coverage: float, *, has_betas: bool, enough: bool) -> str:
     if not venue.open[n]:
         return GATE_CLOSED
     if not venue.has_model[n]:
         return NO_MODEL
     if coverage == 0.0:
-        return NO_US
+        return NO_US if has_betas else NO_US_BETAS
     return "" if enough else LOW_COVERAGE
 
 
@@ -480,6 +505,7 @@ def _nothing(adr: str, time: np.datetime64, reason: str) -> LiveSignal:
             "model_return",
             "coverage",
             "age_s",
+            "premium_c",
         ),
         np.nan,
     )
@@ -510,11 +536,11 @@ def records(signals: Iterable[LiveSignal]) -> list[dict[str, object]]:
 def table(signals: Iterable[LiveSignal]) -> tuple[list[str], list[list[object]]]:
     """Columns and one row for each ADR, to be printed."""
     columns = ["ADR", "Signal", "Inferred", "ADR return", "Index", "Currency", "Model", "Coverage", "Age, s"]
-    columns += ["Source", "Withheld"]
+    columns += ["Premium at c", "Source", "Reason", "Withheld"]
     return columns, [
         [
             *(s.adr, s.signal, s.inferred, s.adr_return, s.index_return, s.fx_return, s.model_return),
-            *(s.coverage, s.age_s, s.source, s.withheld),
+            *(s.coverage, s.age_s, s.premium_c, s.source, s.reason, s.withheld),
         ]
         for s in signals
     ]

@@ -11,7 +11,13 @@ from kairos.adr.calibrate import read_calibration
 from kairos.adr.clock import Clock
 from kairos.adr.gate import read_gates
 from kairos.adr.instruments import read_instruments
-from kairos.adr.minuteinputs import beta_on
+from kairos.adr.minuteinputs import (
+    beta_on,
+    has_rate_of_future,
+    mids_given,
+    ordinaries_in_one,
+    rate_at_close,
+)
 from kairos.adr.minutes import has_future
 from kairos.adr.modelterm import model_of, model_sizes, us_betas_on
 from kairos.adr.signal import calibration_file
@@ -56,6 +62,11 @@ class VenueDay:
         coef/scale and |coef|.
     total : (A,)
         Σ|coef|.
+    ordinaries, rates : (A,)
+        Value of the ordinaries in one ADR at their close, and USD for one unit of their currency then; NaN
+        while the files don't have them.
+    of_future : (A,) bool
+        Where that rate is the one of the future's bars.
     open, has_model : (A,) bool
         Whether the gate is open, and whether the month has a model.
     """
@@ -70,6 +81,9 @@ class VenueDay:
     weights: Array
     sizes: Array
     total: Array
+    ordinaries: Array
+    rates: Array
+    of_future: np.ndarray
     open: np.ndarray
     has_model: np.ndarray
 
@@ -88,6 +102,8 @@ class Day:
         Reference times of the exchanges, each once.
     adrs, of_adr
         ADRs in use, and the position of each one's reference time.
+    mids_given : (A,)
+        Mids at the close in the file of the user; NaN where it has none.
     symbols, stocks
         Futures and US stocks in use.
     idle
@@ -101,6 +117,7 @@ class Day:
     references: tuple[int, ...]
     adrs: tuple[str, ...]
     of_adr: tuple[int, ...]
+    mids_given: Array
     symbols: tuple[str, ...]
     stocks: tuple[str, ...]
     idle: tuple[tuple[str, str], ...]
@@ -134,6 +151,9 @@ def plan_day(desk: Desk, day: np.datetime64) -> Day:
     models = {one.adr: model_of(desk, one.adr, month) for one in kept}
     stocks = sorted({stock for found in models.values() if found for stock in found[0].features})
     betas = beta_on(desk, [one.adr for one in kept], {one.adr: clocks[one.exchange] for one in kept})
+    today = np.array([day])
+    by_currency = {(one.exchange, one.currency): one for one in kept}
+    rates = {key: rate_at_close(desk, one, clocks[one.exchange])[0] for key, one in by_currency.items()}
     gate = read_gates(desk)[desk.settings.adr.gate.mode]
     groups: dict[tuple[str, str], list[Instrument]] = {}
     for one in kept:
@@ -147,6 +167,9 @@ def plan_day(desk: Desk, day: np.datetime64) -> Day:
             betas=np.array([betas[one.adr][0] for one in instruments]),
             open=_open(gate, instruments, month),
             has_model=np.array([models[one.adr] is not None for one in instruments]),
+            ordinaries=np.array([ordinaries_in_one(desk, one, today)[0] for one in instruments]),
+            rates=np.array([rates[one.exchange, one.currency] for one in instruments]),
+            of_future=np.array([has_rate_of_future(desk, one) for one in instruments]),
             **_weights(desk, instruments, models, stocks, day),
         )
         for (exchange, _), instruments in sorted(groups.items())
@@ -158,6 +181,7 @@ def plan_day(desk: Desk, day: np.datetime64) -> Day:
         references=tuple(references),
         adrs=tuple(one.adr for one in kept),
         of_adr=tuple(references.index(reference[one.exchange]) for one in kept),
+        mids_given=np.array([mids_given(desk, one.adr, today)[0] for one in kept]),
         symbols=tuple(symbols),
         stocks=tuple(stocks),
         idle=tuple(idle.items()),

@@ -11,7 +11,7 @@ import numpy as np
 from kairos.adr import fairvalue
 from kairos.adr.betas import known_betas
 from kairos.adr.clock import Clock
-from kairos.adr.desk import BETAS, ORDINARY_UNADJUSTED
+from kairos.adr.desk import ADR_MIDS, BETAS, ORDINARY_UNADJUSTED
 from kairos.adr.files import listed, read_betas, read_names, read_prices
 from kairos.adr.minutes import fx_at, has_future, has_fx
 from kairos.adr.returns import on_days
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kairos.adr.files import Array
     from kairos.adr.instruments import Instrument
     from kairos.adr.stream import Stream
+    from kairos.market.exchange import Dates
 
 BEFORE = np.timedelta64(60, "D")
 """How far before the first day rows of betas may count; more than `adr.betas.max_age` sessions need."""
@@ -43,6 +44,8 @@ class IndexMinutes:
         The minutes.
     index, fx : (T,)
         Return of the future in its own currency, and of that currency in USD, since the reference time.
+    future_then : (T,)
+        Price of the future in its own currency at the reference time.
     rate_then : (T,)
         USD for one unit of the currency at the reference time.
     age : (T,)
@@ -52,24 +55,27 @@ class IndexMinutes:
     clock: Clock
     index: Array
     fx: Array
+    future_then: Array
     rate_then: Array
     age: Array
 
 
 def index_minutes(desk: Desk, future: Stream, clock: Clock) -> IndexMinutes:
-    """Sample a future and its rate; a rate counts while it is at most `max_age.fx` old itself."""
+    """Sample a future and its rate; a rate counts while it is at most `max_age.fx` old itself, at c, too."""
     limits = desk.settings.adr.max_age
     sampled = sample(future, clock, limits.futures)
     now, then = sampled.now.copy(), sampled.then.copy()
     rate_age = sampled.age + now[:, RATE_AGE]
     with np.errstate(invalid="ignore"):
         now[rate_age > limits.fx, RATE] = np.nan
+        then[sampled.age_then + then[:, RATE_AGE] > limits.fx, RATE] = np.nan
     index = fairvalue.change(now[:, LOCAL], then[:, LOCAL])
     fx = fairvalue.change(now[:, RATE], then[:, RATE])
     return IndexMinutes(
         clock=clock,
         index=index,
         fx=fx,
+        future_then=then[:, LOCAL],
         rate_then=then[:, RATE],
         age=fairvalue.oldest(sampled.age, rate_age),
     )
@@ -142,27 +148,51 @@ def beta_on(desk: Desk, adrs: Sequence[str], clocks: Mapping[str, Clock]) -> dic
     return found
 
 
+def mids_given(desk: Desk, adr: str, days: Dates) -> Array:
+    """Mids of an ADR at the reference times in the file of the user, (D,); NaN where it has none.
+
+    A file that the step `convert` made has what the quotes say, and is not looked at; nor is any where the
+    anchor is another one than the mid at c.
+    """
+    what = "mids of the ADRs at their ordinaries' closes"
+    path = desk.path(ADR_MIDS)
+    asked = desk.settings.adr.signal.anchor == "mid_at_c" and len(days)
+    if not asked or not desk.is_users(ADR_MIDS) or adr not in read_names(path, what=what):
+        return np.full(len(days), np.nan)
+    return on_days(read_prices(path, [adr], what=what), days)[:, 0]
+
+
 def parity(desk: Desk, one: Instrument, venue: IndexMinutes) -> Array:
-    """USD value at each reference time of the ordinaries in one ADR, (D,): close·unit·rate·sh_per_adr.
+    """USD value at the reference time of the ordinaries in one ADR, (T,): close·unit·sh_per_adr·rate.
 
     NaN without the file of unadjusted closes, its column or its price, or without a rate at that time.
     """
-    days = venue.clock.days
+    clock = venue.clock
+    of_future = has_rate_of_future(desk, one)
+    rate = venue.rate_then if of_future else rate_at_close(desk, one, clock)[clock.day]
+    return ordinaries_in_one(desk, one, clock.days)[clock.day] * rate
+
+
+def ordinaries_in_one(desk: Desk, one: Instrument, days: Dates) -> Array:
+    """Value of the ordinaries in one ADR at their closes in their own currency, (D,); NaN where not known."""
     path = desk.path(ORDINARY_UNADJUSTED)
     what = "unadjusted closes of the ordinaries"
     if not path.is_file() or one.ordinary not in read_names(path, what=what) or not len(days):
         return np.full(len(days), np.nan)
     closes = on_days(read_prices(path, [one.ordinary], what=what), days)[:, 0]
-    return closes * one.unit * one.sh_per_adr * _rate(desk, one, venue)
+    return closes * one.unit * one.sh_per_adr
 
 
-def _rate(desk: Desk, one: Instrument, venue: IndexMinutes) -> Array:
-    """USD for one unit of the ordinary's currency at each reference time, (D,)."""
+def has_rate_of_future(desk: Desk, one: Instrument) -> bool:
+    """Whether an ordinary's rate is that of its future's bars, for want of a file of its own."""
+    return one.currency == one.index_currency and not has_fx(desk, one.currency)
+
+
+def rate_at_close(desk: Desk, one: Instrument, clock: Clock) -> Array:
+    """USD for one unit of an ordinary's currency at each reference time, (D,); NaN without its file."""
     if has_fx(desk, one.currency):
-        return fx_at(desk, one.currency, venue.clock.reference)
-    if one.currency == one.index_currency:
-        return venue.rate_then[venue.clock.first_rows[:-1]]
-    return np.full(len(venue.clock.days), np.nan)
+        return fx_at(desk, one.currency, clock.reference)
+    return np.full(len(clock.days), np.nan)
 
 
 def refuse_without_minutes(kept: Sequence[Instrument], left: Mapping[str, str]) -> None:

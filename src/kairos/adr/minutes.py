@@ -120,7 +120,8 @@ def fx_at(desk: Desk, currency: str, times: Instants) -> Array:
     Raises
     ------
     InputError
-        The file is missing or unreadable, a minute is there twice, or a rate is not above 0.
+        The file is missing or unreadable, bars are out of order, a minute is there twice, or a rate is not
+        above 0.
     """
     if currency == "USD":
         return np.where(np.isnat(times), np.nan, 1.0)
@@ -136,7 +137,7 @@ def fx_at(desk: Desk, currency: str, times: Instants) -> Array:
                 f"""
                 SELECT strptime(day || ' ' || clock, '%Y%m%d %H:%M:%S') AS stamp, close
                 FROM read_csv($path, header = false, delim = ',', auto_detect = false, columns = {FX_COLUMNS})
-                WHERE day BETWEEN $first AND $last AND NOT isnan(close) ORDER BY stamp
+                WHERE day BETWEEN $first AND $last AND NOT isnan(close)
                 """,
                 {"path": str(path), "first": first, "last": last},
             ).fetchnumpy()
@@ -181,8 +182,8 @@ def future_at(desk: Desk, symbol: str, times: Instants) -> Array:
     Raises
     ------
     InputError
-        There are no such files, a column is missing or of another type, a minute is there twice, or a price
-        is not above 0.
+        There are no such files, a column is missing or of another type, bars of a file are out of order, a
+        minute is there twice, or a price is not above 0.
     """
     folder = desk.path(future_name(symbol))
     files = sorted(folder.glob("*.parquet"))
@@ -193,7 +194,7 @@ def future_at(desk: Desk, symbol: str, times: Instants) -> Array:
         return np.full(len(times), np.nan)
     parts = [_future_bars(file, *_span(times, max_age)) for file in files]
     stamps, prices = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.argsort(stamps, kind="stable")
+    order = np.argsort(stamps, kind="stable")  # of the files: each is in order by itself
     stamps, prices = stamps[order], prices[order]
     refuse_bad_bars(folder, stamps, prices)
     return last_known(stamps, prices, times, label=label, max_age=max_age)
@@ -210,7 +211,9 @@ def _future_bars(path: Path, first: np.datetime64, last: np.datetime64) -> tuple
         rows = bars.to_table(columns, filter=(stamp >= low) & (stamp <= high))
     prices = rows["close"].to_numpy() / rows["fx_rate"].to_numpy()
     some = ~np.isnan(prices)
-    return rows["timestamp"].to_numpy().astype("datetime64[ns]")[some], prices[some]
+    stamps, prices = rows["timestamp"].to_numpy().astype("datetime64[ns]")[some], prices[some]
+    refuse_bad_bars(path, stamps, prices)
+    return stamps, prices
 
 
 def check_columns(path: Path, schema: pa.Schema, stamp: str, prices: Sequence[str], *, zoned: bool) -> None:

@@ -53,6 +53,8 @@ class ModelTerm:
         There is a model for the day's month.
     n_features : (D,)
         Stocks of that model.
+    has_betas : (D,) bool
+        At least one of them has a beta on that day.
     """
 
     model: Array
@@ -61,6 +63,7 @@ class ModelTerm:
     n_missing: Array
     has_model: np.ndarray
     n_features: np.ndarray
+    has_betas: np.ndarray
 
 
 @dataclass(eq=False)
@@ -163,6 +166,7 @@ def model_terms(
     sums = {one.adr: _Sums(len(venues.clocks[one.exchange].times)) for one in instruments}
     by_adr = {one.adr: one for one in instruments}
     betas = _betas(desk, by_adr, venues, uses)
+    has_betas = _has_betas(by_adr, venues, uses, betas)
     local = {
         exchange: venues.clocks[exchange].in_new_york()
         for exchange in sorted({one.exchange for one in instruments})
@@ -170,7 +174,9 @@ def model_terms(
     for stock in sorted(stock for stock in uses if stock in stocks):
         _add_stock(desk, stocks[stock], stock, uses[stock], by_adr, venues, local, betas, sums)
     return {
-        one.adr: _term(venues.clocks[one.exchange], sums[one.adr], totals[one.adr], *known[one.adr])
+        one.adr: _term(
+            venues.clocks[one.exchange], sums[one.adr], totals[one.adr], *known[one.adr], has_betas[one.adr]
+        )
         for one in instruments
     }
 
@@ -220,6 +226,21 @@ def _betas(
     }
 
 
+def _has_betas(
+    by_adr: Mapping[str, Instrument],
+    venues: Venues,
+    uses: Mapping[str, dict[str, list[Use]]],
+    betas: Mapping[tuple[str, str], Mapping[str, Array]],
+) -> dict[str, np.ndarray]:
+    """Whether a stock of an ADR's model has a beta on each day, (D,) by ADR."""
+    found = {adr: np.zeros(len(venues.clocks[one.exchange].days), np.bool_) for adr, one in by_adr.items()}
+    for stock, of_stock in uses.items():
+        for use in (use for of_exchange in of_stock.values() for use in of_exchange):
+            one = by_adr[use.adr]
+            found[use.adr] |= (use.size > 0.0) & ~np.isnan(betas[one.exchange, one.index][stock])
+    return found
+
+
 def _add_stock(
     desk: Desk,
     path: Path,
@@ -260,7 +281,12 @@ def _by_index(uses: Iterable[Use], by_adr: Mapping[str, Instrument]) -> list[tup
 
 
 def _term(
-    clock: Clock, sums: _Sums, total: Array, has_model: np.ndarray, n_features: np.ndarray
+    clock: Clock,
+    sums: _Sums,
+    total: Array,
+    has_model: np.ndarray,
+    n_features: np.ndarray,
+    has_betas: np.ndarray,
 ) -> ModelTerm:
     of_minute = total[clock.day]
     return ModelTerm(
@@ -270,6 +296,7 @@ def _term(
         n_missing=n_features[clock.day] - sums.there,
         has_model=has_model,
         n_features=n_features,
+        has_betas=has_betas,
     )
 
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from kairos.adr.clock import Clock
 from kairos.adr.desk import ORDINARY_CLOSES, ORDINARY_OPENS, ORDINARY_UNADJUSTED
-from kairos.adr.files import Prices, read_names, read_prices
-from kairos.adr.minutes import MINUTE, fx_at, has_fx, new_york_clock
+from kairos.adr.files import Prices, listed, read_names, read_prices
+from kairos.adr.minutes import MINUTE, fx_at, fx_name, has_fx, new_york_clock
 from kairos.adr.returns import on_days
 from kairos.adr.sources import ASK, BID, MID, fund_files, read_quotes, read_us
 from kairos.market import early_closes, next_session, open_times
@@ -76,7 +76,8 @@ class Traded:
     early
         New York or the exchange closed early that day.
     ex_date
-        The ordinary goes ex dividend or splits at its next session; there is no return to its open then.
+        The ordinary goes ex dividend or splits at its next session. There is no return to its open then, nor
+        where that is not known.
     """
 
     mid_close: Array
@@ -168,7 +169,10 @@ def _fund(desk: Desk, one: Instrument, entries: Entries) -> Array:
 
 
 def _next_open(desk: Desk, one: Instrument, entries: Entries) -> tuple[Array, np.ndarray]:
-    """USD value of the ordinaries in one ADR at their next open, and whether it is an ex-date, (K,)."""
+    """USD value of the ordinaries in one ADR at their next open, and whether it is an ex-date, (K,).
+
+    The value is missing on an ex-date, and where nobody knows whether it is one.
+    """
     missing = np.full(len(entries.day), np.nan), np.zeros(len(entries.day), dtype=np.bool_)
     opens = _column(desk, ORDINARY_OPENS, one.ordinary)
     if opens is None or not len(entries.day) or not has_fx(desk, one.currency):
@@ -177,20 +181,36 @@ def _next_open(desk: Desk, one: Instrument, entries: Entries) -> tuple[Array, np
     following = next_session(days, one.exchange)
     rate = fx_at(desk, one.currency, open_times(one.exchange, following))
     value = on_days(opens, following)[:, 0] * one.unit * one.sh_per_adr * rate
-    ex_date = _factor_changes(desk, one, days, following)
-    value = np.where(ex_date, np.nan, value)
-    return value[back], ex_date[back]
+    change = _factor_change(desk, one, days, following)
+    with np.errstate(invalid="ignore"):
+        ex_date, plain = change > SAME_FACTOR, change <= SAME_FACTOR
+    return np.where(plain, value, np.nan)[back], ex_date[back]
 
 
-def _factor_changes(desk: Desk, one: Instrument, days: np.ndarray, following: np.ndarray) -> np.ndarray:
-    """Whether adjusted over unadjusted closes change from a day to the next; False where it is not known."""
+def _factor_change(desk: Desk, one: Instrument, days: np.ndarray, following: np.ndarray) -> Array:
+    """How much adjusted over unadjusted closes change from a day to the next; NaN where it is not known."""
     adjusted, plain = (_column(desk, name, one.ordinary) for name in (ORDINARY_CLOSES, ORDINARY_UNADJUSTED))
     if adjusted is None or plain is None:
-        return np.zeros(len(days), dtype=np.bool_)
+        return np.full(len(days), np.nan)
     before, after = (on_days(adjusted, d)[:, 0] / on_days(plain, d)[:, 0] for d in (days, following))
-    with np.errstate(invalid="ignore"):
-        changed: np.ndarray = np.abs(after / before - 1.0) > SAME_FACTOR
-    return changed
+    return np.abs(after / before - 1.0)
+
+
+def lacking_for_open(desk: Desk, instruments: Sequence[Instrument]) -> list[str]:
+    """What the returns to the next open need and don't have: files, columns of them, and for whom."""
+    found = []
+    ordinaries = {one.ordinary for one in instruments}
+    for name, of in (
+        (ORDINARY_OPENS, "the opens"),
+        (ORDINARY_UNADJUSTED, "ex-dates are unknown without unadjusted closes"),
+    ):
+        path = desk.path(name)
+        if not path.is_file():
+            found.append(f"{name} is missing ({of})")
+        elif absent := sorted(ordinaries - set(read_names(path, what=of))):
+            found.append(f"{name} has no column {listed(absent)} ({of})")
+    currencies = sorted({one.currency for one in instruments if not has_fx(desk, one.currency)})
+    return [*found, *(f"{fx_name(currency)} is missing (the rate at the open)" for currency in currencies)]
 
 
 def _column(desk: Desk, name: str, ordinary: str) -> Prices | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kairos.adr.live import Bar, FutureBar, LiveDesk, Quote, UsBar, minute, nanoseconds
+from kairos.adr.live import Bar, FutureBar, LiveDesk, LiveSignal, Quote, UsBar, minute, nanoseconds
 from kairos.adr.minutes import MINUTE, new_york_clock
 from kairos.adr.sources import (
     ASK,
@@ -43,17 +43,54 @@ def live(desk: Desk, at: Stamp | None = None) -> LiveDesk:
     InputError
         New York holds no session on that day, or a file is missing or wrong.
     """
+    return _fed(desk, minute(at))[0]
+
+
+class Moment(NamedTuple):
+    """Signals of a moment, and what is to be said of the bars.
+
+    Attributes
+    ----------
+    signals
+        By ADR.
+    set_aside
+        Bars and quotes of the day that had arrived and have no usable price.
+    revised
+        Bars that arrived later would have made other signals.
+    """
+
+    signals: list[LiveSignal]
+    set_aside: int
+    revised: bool
+
+
+def moment(desk: Desk, at: Stamp | None = None) -> Moment:
+    """Signals of a moment, by default now, from what had arrived; parameters and errors of :func:`live`."""
     time = minute(at)
+    found, later = _fed(desk, time)
+    signals, set_aside = found.signal(time), found.set_aside
+    for bar in later:
+        found.update(bar)
+    return Moment(signals, set_aside, found.revised() > 0)
+
+
+def _fed(desk: Desk, time: np.datetime64) -> tuple[LiveDesk, list[Bar]]:
+    """A desk with the bars that had arrived at a minute, and those that arrived later."""
     found = LiveDesk(desk, new_york_clock(np.array([time]))[0].astype("datetime64[D]"))
-    limit = nanoseconds(time)
+    limit, later = nanoseconds(time), []
     for arrived, bar in arrivals(desk, found):
         if arrived <= limit:
             found.update(bar)
-    return found
+        else:
+            later.append(bar)
+    return found, later
 
 
 def arrivals(desk: Desk, live: LiveDesk) -> list[tuple[int, Bar]]:
-    """Bars of the day in the files, as far as a desk needs them, in the order in which they arrived."""
+    """Bars of the day in the files, as far as a desk needs them, in the order in which they arrived.
+
+    Quotes that are none are among them: the desk sets them aside and counts them.
+    """
     label = desk.settings.adr.bar_label
     found: list[tuple[int, Bar]] = []
     begin = live.day.astype("datetime64[ns]")
@@ -68,10 +105,11 @@ def arrivals(desk: Desk, live: LiveDesk) -> list[tuple[int, Bar]]:
         found += list(zip(arrived, bars, strict=True))
     quotes, stocks = quoted(desk), us_files(desk)
     for adr in (adr for adr in live.adrs if adr in quotes):
-        stream = read_quotes(desk, adr).stream
-        rows, stamps, arrived = _part(stream, span, delay[label.adr_quotes])
-        each = zip(stamps, stream.values[rows].tolist(), strict=True)
-        found += list(zip(arrived, (Quote(adr, s, row[BID], row[ASK]) for s, row in each), strict=True))
+        book = read_quotes(desk, adr)
+        for stream in (book.stream, book.aside):
+            rows, stamps, arrived = _part(stream, span, delay[label.adr_quotes])
+            each = zip(stamps, stream.values[rows].tolist(), strict=True)
+            found += list(zip(arrived, (Quote(adr, s, row[BID], row[ASK]) for s, row in each), strict=True))
     noon = begin + np.timedelta64(17, "h")
     shift = noon - new_york_clock(noon[None])[0]  # that of all hours in which New York trades
     for stock in (stock for stock in live.stocks if stock in stocks):

@@ -175,7 +175,7 @@ STEPS = (
         lambda _: [*MAP, at.BETAS, at.FUTURES, at.ADR_QUOTES],
         _baseline_out,
         (*MAP_SETTINGS, *MINUTE_SETTINGS, "adr.betas", "adr.baseline", "adr.signal"),
-        (at.FX_MINUTES, at.ORDINARY_UNADJUSTED),
+        (at.ADR_MIDS, at.FX_MINUTES, at.ORDINARY_UNADJUSTED),
     ),
     Step(
         "signal",

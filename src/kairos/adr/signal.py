@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ import pandas as pd
 
 from kairos import executor
 from kairos.adr import fairvalue
-from kairos.adr.baseline import first_and_last
+from kairos.adr.baseline import NOT_YOURS, baselines, first_and_last
 from kairos.adr.calibrate import Calibration, calibrate
 from kairos.adr.desk import BASELINE, US_BETAS, fingerprint
 from kairos.adr.files import listed
@@ -56,7 +56,12 @@ DAY_COLUMNS = [
 MODEL, FUTURES, NONE = "model", "baseline", "none"
 ADRS_A_TASK = 8
 """ADRs of one exchange that a task works on together."""
-GATE_CLOSED, NO_MODEL, NO_US, LOW_COVERAGE = "gate", "no model", "no US prices", "coverage"
+GATE_CLOSED, NO_MODEL, LOW_COVERAGE = "gate", "no model", "coverage"
+NO_US, NO_US_BETAS = "no US prices", "no US betas"
+NO_COMMON, NO_TERM = "no minute in common", "no future or exchange rate"
+"""Of a baseline of the user: its stamps are none of the signal's minutes; the future has no price at them."""
+WHY_BASELINE = (NO_MODEL, NO_US, NO_US_BETAS, LOW_COVERAGE, NO_COMMON, NO_TERM)
+"""Reasons that are told, besides the gate's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +111,8 @@ class SignalReport:
                 + (f" ({listed(using, 20)})." if using else ".")
             )
         chosen = self.days[self.mode]
-        for source, reason in ((FUTURES, NO_MODEL), (FUTURES, NO_US), (FUTURES, LOW_COVERAGE)):
-            of = chosen[(chosen["source"] == source) & (chosen["reason"] == reason)]
+        for reason in WHY_BASELINE:
+            of = chosen[(chosen["source"] == FUTURES) & (chosen["reason"] == reason)]
             if len(of):
                 counts = [f"{adr} {n}" for adr, n in of["ticker"].value_counts().sort_index().items()]
                 said.append(f"Days that use the baseline, {reason}: {listed(counts, 10)}.")
@@ -165,11 +170,13 @@ def signal(desk: Desk, progress: Callable[[int, int], object] | None = None) -> 
     if not quoted(desk):
         return SignalReport({}, desk.settings.adr.gate.mode, {})
     kept, left = with_minutes(desk, scope.instruments)
-    given = files_of(desk, BASELINE)
-    left |= {one.adr: "no baseline; run `baseline` first" for one in kept if one.adr not in given}
+    given = baselines(desk)
+    only_users = desk.settings.adr.baseline.source == "user"
+    why = NOT_YOURS if only_users else "no baseline; run `baseline` first"
+    left |= {one.adr: why for one in kept if one.adr not in given}
     kept = [one for one in kept if one.adr in given]
     if not kept:
-        raise InputError(f"{desk.path(BASELINE)}: no baseline of any ADR; run `baseline` first")
+        raise InputError(f"{desk.path(BASELINE)}: no ADR has a signal: {why}")
     gates = read_gates(desk)
     _write_terms(desk, kept, progress)
     slopes = calibrate(desk, [one.adr for one in kept], terms_folder(desk), calibration_file(desk))
@@ -241,6 +248,7 @@ def _term_content(one: Instrument, term: ModelTerm, venue: IndexMinutes) -> byte
         "n_missing": term.n_missing,
         "n_features": term.n_features[clock.day].astype(np.float64),
         "has_model": term.has_model[clock.day].astype(np.float64),
+        "has_betas": term.has_betas[clock.day].astype(np.float64),
         "since_c": (clock.times - clock.reference[clock.day]) / np.timedelta64(1, "s"),
     }
     return content_of(clock.times, columns, {"adr": one.adr})
@@ -252,7 +260,10 @@ def _terms_made_of(
     settings = desk.settings.adr
     paths = [desk.path(f"{US_BETAS}/{one.exchange}_{one.index}.parquet"), *model_files(desk, one.adr)]
     paths += sorted(desk.path(future_name(one.symbol)).glob("*.parquet"))
-    return digest(one, settings.bar_label, settings.max_age, settings.start, span, of_bars, *marks(paths))
+    holds = [each.name for each in fields(ModelTerm)]
+    return digest(
+        one, settings.bar_label, settings.max_age, settings.start, span, of_bars, holds, *marks(paths)
+    )
 
 
 def _write_signal(desk: Desk, one: Instrument, gate: Gate, slopes: Calibration) -> list[dict[str, Any]]:
@@ -287,6 +298,8 @@ class Composed:
         `model_return` is 0 where the baseline is used.
     uses_model : (T,) bool
         Which rows have the model.
+    common : (T,) bool
+        Which rows are minutes of the term.
     days : day → (reason, n_features, n_missing, coverage at c)
         Of the days of the term; the reason is empty where the model may be used.
     """
@@ -295,6 +308,7 @@ class Composed:
     model_return: np.ndarray
     coverage: np.ndarray
     uses_model: np.ndarray
+    common: np.ndarray
     days: Mapping[str, tuple[str, int, int, float]]
 
 
@@ -336,6 +350,7 @@ def compose(
         model_return=added,
         coverage=np.where(usable_row > 0.0, coverage_row, np.nan),
         uses_model=uses,
+        common=_on(term, base, np.ones(len(term.times)), 0.0) > 0.0,
         days=_term_days(term, is_open, min_coverage),
     )
 
@@ -358,9 +373,10 @@ def _term_days(
     last = np.append(first[1:], len(term.times)) - 1
     covered, features = term.columns["coverage_c"][last], term.columns["n_features"][last]
     missing, has_model = term.columns["n_missing"][last], term.columns["has_model"][last] > 0.0
+    no_betas = (covered == 0.0) & (term.columns["has_betas"][last] == 0.0)
     reason = np.select(
-        [~is_open[last], ~has_model, covered == 0.0, ~fairvalue.covered(covered, min_coverage)],
-        [GATE_CLOSED, NO_MODEL, NO_US, LOW_COVERAGE],
+        [~is_open[last], ~has_model, no_betas, covered == 0.0, ~fairvalue.covered(covered, min_coverage)],
+        [GATE_CLOSED, NO_MODEL, NO_US_BETAS, NO_US, LOW_COVERAGE],
         "",
     )
     return {
@@ -378,15 +394,15 @@ def _days(adr: str, base: MinuteFile, found: Composed) -> list[dict[str, Any]]:
     if len(base.times):
         days, first = np.unique(base.dates, return_index=True)
         last = np.append(first[1:], len(base.times)) - 1
-        uses = np.logical_or.reduceat(found.uses_model, first)
+        uses, common = (np.logical_or.reduceat(each, first) for each in (found.uses_model, found.common))
         clock = [
             new_york_clock(base.times[rows]).astype("datetime64[m]").astype(str) for rows in (first, last)
         ]
         premium = base.columns.get("premium_c", np.full(len(base.times), np.nan))[first]
         for n, day in enumerate(days.astype(str)):
-            why, features, missing, covered = found.days.get(day, (NO_US, 0, 0, np.nan))
+            why, features, missing, covered = found.days.get(day, (NO_COMMON, 0, 0, np.nan))
             source = MODEL if uses[n] else FUTURES
-            reason = "" if uses[n] else why or NO_US
+            reason = "" if uses[n] else why or (NO_TERM if common[n] else NO_COMMON)
             span = (str(clock[0][n])[11:], str(clock[1][n])[11:])
             rows.append(_day(adr, day, source, reason, (features, missing, covered), *span, premium[n]))
     return sorted(rows, key=lambda row: str(row["date"]))

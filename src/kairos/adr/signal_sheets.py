@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from kairos.adr.baseline import premium_remark
-from kairos.adr.desk import ETF_MINUTES, ORDINARY_OPENS
+from kairos.adr.desk import ETF_MINUTES
 from kairos.adr.evaluate_signal import (
     BY_ADR,
     EXCLUDED,
@@ -19,7 +19,9 @@ from kairos.adr.evaluate_signal import (
     other_leg,
     signal_reading,
 )
+from kairos.adr.instruments import read_instruments
 from kairos.adr.minutefile import file_of, read_minutes
+from kairos.adr.outcomes import lacking_for_open
 from kairos.adr.results import read_csv
 from kairos.adr.signal import FUTURES, MODEL, NONE, days_file, signal_folder
 from kairos.report import Estimate
@@ -214,8 +216,9 @@ def _warnings(desk: Desk, days: pd.DataFrame) -> list[str]:
             "The gate is the full-sample one: its ADRs are chosen with the months that are measured. The "
             "expanding gate stands beside it."
         )
-    if not desk.path(ORDINARY_OPENS).is_file():
-        found.append(f"No returns to the next open: {ORDINARY_OPENS} is missing.")
+    shown = set(days["ticker"])
+    instruments = [one for one in read_instruments(desk).instruments if one.adr in shown]
+    found += [f"No returns to the next open: {text}." for text in lacking_for_open(desk, instruments)]
     if not any(desk.path(ETF_MINUTES).glob("ticker=*/data.parquet")):
         found.append(f"No hedged returns: there are no minute bars of the funds in {ETF_MINUTES}.")
     limit = settings.signal.max_premium

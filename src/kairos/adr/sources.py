@@ -48,11 +48,14 @@ class Quotes:
     ----------
     stream : Stream
         Mid, bid and ask, USD.
+    aside : Stream
+        The same of what is no quote, as the file has it.
     empty, crossed : int
         Quotes without a price above 0 on one side, and those whose bid is above the ask.
     """
 
     stream: Stream
+    aside: Stream
     empty: int
     crossed: int
 
@@ -103,15 +106,17 @@ def read_quotes(desk: Desk, adr: str) -> Quotes:
     refuse_bad_bars(path, stamps, np.ones(len(stamps)))
     there = (bid > 0.0) & (ask > 0.0) & np.isfinite(bid) & np.isfinite(ask)
     crossed = there & (bid > ask)
-    good = there & ~crossed
-    values = np.column_stack([(bid[good] + ask[good]) / 2.0, bid[good], ask[good]])
-    stream = Stream.of(
-        stamps[good],
-        values,
-        desk.settings.adr.bar_label.adr_quotes,
-        received[good] if received is not None else None,
+    values = np.column_stack([(bid + ask) / 2.0, bid, ask])
+    stream, aside = (
+        Stream.of(
+            stamps[rows],
+            values[rows],
+            desk.settings.adr.bar_label.adr_quotes,
+            received[rows] if received is not None else None,
+        )
+        for rows in (there & ~crossed, ~there | crossed)
     )
-    return Quotes(stream, int((~there).sum()), int(crossed.sum()))
+    return Quotes(stream, aside, int((~there).sum()), int(crossed.sum()))
 
 
 def read_future(desk: Desk, symbol: str) -> Stream:
@@ -127,8 +132,8 @@ def read_future(desk: Desk, symbol: str) -> Stream:
     Raises
     ------
     InputError
-        There is no file, a column is missing or of another type, a minute is there twice, or a price is not
-        above 0.
+        There is no file, a column is missing or of another type, bars of a file are out of order, a minute is
+        there twice, or a price is not above 0.
     """
     folder = desk.path(future_name(symbol))
     files = sorted(folder.glob("*.parquet"))
@@ -141,7 +146,7 @@ def read_future(desk: Desk, symbol: str) -> Stream:
     stamps = np.concatenate([part[0] for part in parts])
     values = np.concatenate([part[1] for part in parts])
     received = np.concatenate([part[2] for part in parts])
-    order = np.argsort(stamps, kind="stable")
+    order = np.argsort(stamps, kind="stable")  # of the files: each is in order by itself
     stamps, values, received = stamps[order], values[order], received[order]
     refuse_bad_bars(folder, stamps, values[:, LOCAL])
     label = desk.settings.adr.bar_label.futures
@@ -178,6 +183,7 @@ def _future_part(path: Path) -> tuple[Instants, np.ndarray, Instants]:
     )
     values = np.column_stack([close / rate, rate, age, close])
     some = ~np.isnan(values[:, LOCAL])
+    refuse_bad_bars(path, stamps[some], values[some, LOCAL])
     if received is None:
         received = np.full(len(stamps), np.datetime64("NaT", "ns"))
     return stamps[some], values[some], received[some]

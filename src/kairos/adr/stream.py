@@ -136,20 +136,23 @@ class Sampled:
         Values at the reference time of the minute's day.
     age : (T,)
         Seconds since the value of each minute was known; NaN where `now` is.
+    age_then : (T,)
+        Seconds from when the value at the reference time was known to that time; NaN without a value.
     """
 
     now: Array
     then: Array
     age: Seconds
+    age_then: Seconds
 
 
 def sample(stream: Stream, clock: Clock, max_age: float) -> Sampled:
     """Sample a source at every minute of a clock and at its reference times."""
     rows, anchors = stream.newest(clock.times), stream.anchor(clock)
     age = stream.age(rows, clock.times)
-    then = stream.take(anchors, stream.age(anchors, clock.reference[clock.day]), max_age)
-    now = stream.take(rows, age, max_age)
-    return Sampled(now, then, np.where(np.isnan(now[:, 0]), np.nan, age))
+    age_then = stream.age(anchors, clock.reference[clock.day])
+    then, now = stream.take(anchors, age_then, max_age), stream.take(rows, age, max_age)
+    return Sampled(now, then, np.where(np.isnan(now[:, 0]), np.nan, age), age_then)
 
 
 def median_then(stream: Stream, clock: Clock, max_age: float, minutes: int = 5) -> Array:

@@ -219,19 +219,19 @@ def live(
 
     Example: kairos adr live --data desk --at 2026-01-30T14:05
     """
-    from kairos.adr.live import minute, new_york_time, records, table
-    from kairos.adr.replay import live as feed
+    from kairos.adr.live import new_york_time, records, table
+    from kairos.adr.replay import moment
 
     desk = desk_of(data, config, overrides, force=False)
-    moment = minute(None if at is None else new_york_time(at))
-    found = feed(desk, moment)
-    signals = found.signal(moment)
+    found = moment(desk, None if at is None else new_york_time(at))
     if as_json:
-        console.emit_json(records(signals))
+        console.emit_json(records(found.signals))
         return
-    console.table(*table(signals))
+    console.table(*table(found.signals))
     if found.set_aside:
         console.note(f"{found.set_aside} bars and quotes without a usable price were set aside.")
+    if found.revised:
+        console.note("Bars that arrived later would have made other signals of this minute.")
 
 
 @app.command()

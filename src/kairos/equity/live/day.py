@@ -76,7 +76,8 @@ def behind_exchange(context: Context, now: dt.datetime | None = None) -> str:
         With its zone; by default this moment.
     """
     moment = (now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC).replace(tzinfo=None)
-    days = exchange_sessions(moment.date() - LONGEST, moment.date())
+    today = np.datetime64(moment.date(), "D")
+    days = exchange_sessions(today - np.timedelta64(LONGEST.days, "D"), today)
     last, closed = context.sessions[-1], days[close_times(NEW_YORK, days) <= np.datetime64(moment)][-1]
     if last >= closed:
         return ""
