@@ -390,7 +390,7 @@ def test_signals_json(desk: Desk) -> None:
         "feat_price_action.ret_21d",
         "feat_trend.price_vs_sma_21",
     ]
-    assert {"IC", "t", "ICIR", "IC > 0", "dates", "members", "neutral IC", "IC 5"} <= found["signals"][
+    assert {"IC", "t", "ICIR", "IC > 0", "dates", "members", "neutral IC", "p", "IC 5"} <= found["signals"][
         0
     ].keys()
     assert (found["settings"]["horizon"], found["settings"]["lag"]) == (10, 2)

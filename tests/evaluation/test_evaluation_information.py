@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from kairos.errors import InputError
 from kairos.evaluation import information as info
-from kairos.evaluation.significance import newey_west_se
+from kairos.evaluation.significance import cosine_se, newey_west_se
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +132,20 @@ def test_summary_by_hand():
     # deviations 0, –, −0.2, 0.2, 0: squares 0.08, neighbours −0.04 weighted ½ twice; times 4/3 over 16
     assert found.se == pytest.approx(np.sqrt((0.08 - 0.04) * 4.0 / 3.0 / 16.0))
     assert found.t == pytest.approx(0.1 / found.se)
+    # 4 values are fewer than three horizons
+    assert np.isnan([found.p, found.low, found.high]).all()
+
+
+def test_p_and_interval_of_a_summary_are_those_of_cosines():
+    ic = 0.05 + np.random.default_rng(9).normal(size=120)
+    ic[40:50] = np.nan
+    found = info.summarise(ic, horizon=10, level=0.9)
+    error, freedom = cosine_se(ic, 10)
+    assert freedom == 3  # 110 values hold three spans of three horizons
+    assert found.p == pytest.approx(2.0 * scipy.stats.t.sf(abs(found.mean) / error, 3))
+    expected = scipy.stats.t.interval(0.9, 3, found.mean, error)
+    assert (found.low, found.high) == pytest.approx(expected)
+    assert found.t == pytest.approx(found.mean / newey_west_se(ic, 9))
 
 
 def test_summary_of_nothing():
@@ -196,6 +210,8 @@ def test_fama_macbeth_equals_statsmodels(market):
         cov_type="HAC", cov_kwds={"maxlags": 4, "use_correction": True}, use_t=False
     )
     assert (tail.test.mean, tail.test.t) == pytest.approx((fit.params[0], fit.tvalues[0]))
+    error, freedom = cosine_se(tail.slopes, 5)
+    assert tail.test.p == pytest.approx(2.0 * scipy.stats.t.sf(abs(tail.test.mean) / error, freedom))
 
 
 def test_constant_sides():

@@ -91,6 +91,89 @@ def test_newey_west_on_overlapping_returns():
     assert 0.91 <= covered[16] <= 0.96
 
 
+@pytest.mark.parametrize(
+    ("n", "horizon", "cosines"),
+    [(756, 1, 33), (735, 21, 11), (252, 5, 15), (30, 1, 4), (10, 1, 3), (100, 21, 1), (3, 1, 1)],
+)
+def test_cosine_error_by_its_definition(n, horizon, cosines):
+    """Lazarus et al. (2018), equations of the equal-weighted cosine estimator, term by term."""
+    series = 0.1 + autocorrelated(n, n)
+    projections = [
+        np.sqrt(2.0 / n) * sum(series[t - 1] * np.cos(np.pi * j * (t - 0.5) / n) for t in range(1, n + 1))
+        for j in range(1, cosines + 1)
+    ]
+    variance = sum(value**2 for value in projections) / cosines
+    t = np.sqrt(n) * np.mean(series) / np.sqrt(variance)
+    error, freedom = sig.cosine_se(series, horizon)
+    assert freedom == cosines
+    assert error == pytest.approx(np.sqrt(variance / n), rel=1e-9)
+    found = sig.overlap_test(series, horizon, level=0.9)
+    assert found.p == pytest.approx(2.0 * scipy.stats.t.sf(abs(t), cosines), rel=1e-8)
+    expected = scipy.stats.t.interval(0.9, cosines, np.mean(series), error)
+    np.testing.assert_allclose([found.low, found.high], expected, rtol=1e-8)
+    usual = sig.mean_test(series, horizon - 1)
+    np.testing.assert_array_equal(
+        [found.mean, found.se, found.t, found.n], [usual.mean, usual.se, usual.t, n]
+    )
+
+
+def test_cosine_error_leaves_gaps_out():
+    series = autocorrelated(4, 120)
+    gapped = np.insert(series, [0, 0, 30, 31, 90, 120], [np.nan, np.inf, np.nan, np.nan, -np.inf, np.nan])
+    assert sig.cosine_se(gapped, 3) == sig.cosine_se(series, 3)
+
+
+def test_what_has_no_cosine_error():
+    found = sig.overlap_test([0.1] * 30, horizon=5)
+    assert (found.low, found.high) == (found.mean, found.mean)
+    assert np.isnan(found.p)
+    few = sig.overlap_test(autocorrelated(1, 14), horizon=5)  # Newey and West still have an error
+    assert np.isfinite([few.mean, few.se, few.t]).all()
+    assert np.isnan([few.p, few.low, few.high]).all()
+    assert np.isnan(sig.overlap_test([np.nan, np.nan], 1).p)
+    with pytest.raises(InputError, match="horizon = 0"):
+        sig.overlap_test([1.0, 2.0, 3.0], 0)
+    with pytest.raises(InputError, match="level = 95"):
+        sig.overlap_test([1.0, 2.0, 3.0], 1, level=95)
+
+
+def nominal(found, tests):
+    """Within what chance leaves to a sound test at 5 %, in 999 of 1000 runs."""
+    return scipy.stats.binom.ppf(0.0005, tests, 0.05) <= found <= scipy.stats.binom.ppf(0.9995, tests, 0.05)
+
+
+@pytest.mark.parametrize(("n", "horizon"), [(750, 1), (750, 5), (735, 21), (252, 21), (100, 21), (60, 1)])
+def test_overlapping_means_are_found_as_often_as_promised(n, horizon):
+    """Sums over the horizon of noise, a slow signal's case, at any length; Newey and West find more."""
+    random, tests = np.random.default_rng(horizon), 1000
+    series = [
+        np.convolve(random.normal(size=n + horizon - 1), np.ones(horizon), "valid") for _ in range(tests)
+    ]
+    found = [sig.overlap_test(one, horizon) for one in series]
+    assert nominal(sum(test.p < 0.05 for test in found), tests)
+    assert all((test.p < 0.05) == (not test.low <= 0.0 <= test.high) for test in found)
+    usual = sum(abs(test.t) > 1.96 for test in found)
+    assert nominal(usual, tests) == (horizon == 1)
+
+
+def test_a_long_memory_is_tested_best_with_its_length():
+    """AR(1) of 0.9, where no lag is enough: near the level with a horizon of several half-lives."""
+    series = [autocorrelated(seed, 750, 0.9) for seed in range(600)]
+    found = {h: np.mean([sig.overlap_test(one, h).p < 0.05 for one in series]) for h in (1, 25)}
+    usual = np.mean([sig.mean_test(one, 24).p < 0.05 for one in series])
+    assert found[25] < found[1] < 0.15
+    assert found[25] < 0.08 < usual
+
+
+def test_an_effect_is_found_nearly_as_often_as_with_a_known_error():
+    """A mean of three true errors: Student's t costs little where the normal test finds 85 %."""
+    random, h, n = np.random.default_rng(3), 21, 735
+    noise = [np.convolve(random.normal(size=n + h - 1), np.ones(h), "valid") for _ in range(500)]
+    found = np.mean([sig.overlap_test(3.0 * h / np.sqrt(n) + one, h).p < 0.05 for one in noise])
+    expected = scipy.stats.nct.sf(scipy.stats.t.isf(0.025, 11), 11, 3.0)
+    assert found == pytest.approx(expected, abs=0.06)
+
+
 @pytest.mark.parametrize("t", [0.0, 0.5, -1.96, 3.3, 8.0])
 def test_p_value_equals_scipy(t):
     assert sig.two_sided_p(t) == pytest.approx(2.0 * scipy.stats.norm.sf(abs(t)), rel=1e-9)

@@ -40,7 +40,7 @@ def null_markets(
     Parameters
     ----------
     parts : sequence of str
-        ``signals`` (t of information coefficients), ``gate`` (StepM and gate of the ADR desk),
+        ``signals`` (p of information coefficients), ``gate`` (StepM and gate of the ADR desk),
         ``strategies`` (deflated Sharpe ratio).
     settings : Settings
         What decides how signals, models and strategies are measured.
@@ -68,7 +68,7 @@ def null_markets(
     >>> from kairos.settings import load
     >>> audit = null_markets(["signals"], settings=load(), markets=2, effect=0.0)
     >>> audit.rates[0].test, audit.rates[0].markets, audit.rates[0].nominal
-    ('noise, t of the IC over 1 session', 2, 0.05)
+    ('noise, p of the IC over 1 session', 2, 0.05)
     """
     begun = time.monotonic()
     _check(parts, markets, seed, level, effect)

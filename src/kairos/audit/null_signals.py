@@ -1,4 +1,4 @@
-"""Null markets, signals: t-values of what knows nothing.
+"""Null markets, signals: p-values of what knows nothing.
 
 Signals without any information, from noise to a characteristic that hardly changes in two years, are measured
 as `kairos equity signals` measures them; then the planted ones.
@@ -34,7 +34,7 @@ SLOW = (INSIDER, QUALITY)
 
 
 def look(seed: int, terms: Terms) -> list[Sighting]:
-    """What the t-values of one market find, without an effect and with the planted one."""
+    """What the p-values of one market find, without an effect and with the planted one."""
     found = list(_nothing(seed, terms))
     return [*found, *_planted(seed, terms)] if terms.effect else found
 
@@ -68,7 +68,7 @@ def _planted(seed: int, terms: Terms) -> Iterator[Sighting]:
 
 
 def _test(name: str, horizon: int) -> str:
-    return f"{name}, t of the IC over {horizon} session{'s' if horizon > 1 else ''}"
+    return f"{name}, p of the IC over {horizon} session{'s' if horizon > 1 else ''}"
 
 
 def _measured(

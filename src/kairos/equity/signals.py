@@ -114,6 +114,8 @@ class SignalStudy:
             "members",
             "neutral IC",
             "t neutral",
+            "p",
+            "p neutral",
             "spread a year",
         ]
         rows = [
@@ -130,6 +132,8 @@ class SignalStudy:
                     r.members,
                     r.neutral.mean,
                     r.neutral.t,
+                    r.headline.p,
+                    r.neutral.p,
                     float(r.quantiles.spread.mean()) * SESSIONS_PER_YEAR,
                 ),
                 *(r.decay[h].mean for h in horizons),

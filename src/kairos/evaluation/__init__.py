@@ -7,7 +7,7 @@
 * `kairos.evaluation.information`: information coefficients, Fama-MacBeth, decay, autocorrelation
 * `kairos.evaluation.quantiles`: quantile groups and portfolios
 * `kairos.evaluation.prediction`: forecasts of returns by month, and whether one is better than another
-* `kairos.evaluation.significance`: Newey-West, Holm, Romano-Wolf
+* `kairos.evaluation.significance`: Newey-West, cosine errors, Holm, Romano-Wolf
 * `kairos.evaluation.bootstrap`: intervals from resampled blocks
 * `kairos.evaluation.periods`: in-sample and out-of-sample, years, equal parts
 * `kairos.evaluation.regression`: returns explained by factors over time
@@ -104,10 +104,12 @@ from kairos.evaluation.sharpe import (
 )
 from kairos.evaluation.significance import (
     MeanTest,
+    cosine_se,
     holm,
     lag_rule,
     mean_test,
     newey_west_se,
+    overlap_test,
     romano_wolf,
     two_sided_p,
 )
@@ -141,6 +143,7 @@ __all__ = [
     "calendar_years",
     "calmar",
     "capacity",
+    "cosine_se",
     "decay",
     "deflated_sharpe",
     "drawdown",
@@ -163,6 +166,7 @@ __all__ = [
     "monotonicity",
     "monthly_table",
     "newey_west_se",
+    "overlap_test",
     "performance",
     "period_returns",
     "probabilistic_sharpe",

@@ -20,7 +20,7 @@ import numpy as np
 
 from kairos.errors import InputError
 from kairos.evaluation.arrays import Codes, deviation, gapped_series, same_shape
-from kairos.evaluation.significance import MeanTest, mean_test
+from kairos.evaluation.significance import MeanTest, overlap_test
 from kairos.panel import Array, Mask, inner, mean_of, rank
 
 if TYPE_CHECKING:
@@ -104,16 +104,14 @@ def summarise(ic: npt.ArrayLike, horizon: int, level: float = 0.95) -> ICSummary
     ic : (T,)
         One for each session, NaN where undefined.
     horizon : int
-        Sessions over which the forward returns run; neighbouring coefficients share horizon − 1 of them, and
-        so many lags the Newey-West error has.
+        Sessions over which the forward returns run; neighbouring coefficients share horizon − 1 of them. So
+        many lags the Newey-West t has; p and the interval allow for the whole overlap (see `overlap_test`).
     level : float
         Coverage of the interval of the mean.
     """
-    if horizon < 1:
-        raise InputError(f"horizon = {horizon}: forward returns run over at least one session")
     values = gapped_series(ic, "ic")
     found = values[~np.isnan(values)]
-    test = mean_test(values, lags=horizon - 1, level=level)
+    test = overlap_test(values, horizon, level)
     std = deviation(found)
     return ICSummary(
         **asdict(test),
@@ -141,7 +139,7 @@ def decay(
 
     Returns
     -------
-    The summary of each horizon, with h − 1 Newey-West lags, in the order given.
+    The summary of each horizon, in the order given.
     """
     return {
         horizon: summarise(information_coefficient(signal, forward, members, method, min_names), horizon)
@@ -159,7 +157,7 @@ def by_group(ic: npt.ArrayLike, labels: npt.NDArray[np.generic], horizon: int) -
     labels : (T,) integers or text
         Group of each date, known to the caller.
     horizon : int
-        See `summarise`. Dates of other groups count as missing, so that lags still count sessions.
+        See `summarise`. Dates of other groups count as missing, so that the lags of t still count sessions.
 
     Returns
     -------
@@ -254,7 +252,7 @@ def fama_macbeth(
     signal, forward, members, min_names
         See `information_coefficient`.
     horizon : int
-        Sessions over which the forward returns run; the mean slope has horizon − 1 Newey-West lags.
+        Sessions over which the forward returns run; the mean slope is tested by `overlap_test`.
 
     Raises
     ------
@@ -269,7 +267,7 @@ def fama_macbeth(
     same_shape({"signal": signal, "forward": forward, "members": members})
     sxx, sxy, _ = _second_moments(signal, forward, _both(signal, forward, members), min_names)
     slopes = _quotient(sxy, sxx)
-    return FamaMacBeth(slopes, mean_test(slopes, lags=horizon - 1))
+    return FamaMacBeth(slopes, overlap_test(slopes, horizon))
 
 
 def rank_autocorrelation(signal: Array, members: Mask, k: int, min_names: int = 10) -> Array:

@@ -34,9 +34,13 @@ _INFORMATION = (
     Column("t", "ratio", hint="Newey–West, lags = horizon − 1"),
     Column("ICIR", "ratio", hint="Mean over standard deviation, not annualised"),
     Column("Share > 0", "percent", hint="Dates with a positive coefficient"),
-    Column("Interval, 95%", "number"),
+    Column("Interval, 95%", "number", hint="Cosine error, Student’s t"),
     Column("Std", "coefficient"),
-    Column("p", "p_value"),
+    Column(
+        "p",
+        "p_value",
+        hint="Cosine error, Student’s t; holds where returns overlap, which that of the t doesn’t",
+    ),
     Column("Dates", "count"),
 )
 
@@ -53,10 +57,12 @@ class Information:
         Of the daily rank correlations; `icir` is mean/std.
     positive : float
         Share of the dates with a coefficient above zero.
-    t, p : float
-        Newey–West t-value of the mean, and its two-sided p-value.
+    t : float
+        Newey–West t-value of the mean.
+    p : float
+        Two-sided p-value of the mean, by the cosine error.
     low, high : float
-        95 % interval of the mean.
+        95 % interval of the mean, by the cosine error.
     n : int
         Dates.
     """

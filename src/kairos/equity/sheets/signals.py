@@ -40,6 +40,7 @@ def signal_sheet(study: SignalStudy, command: str) -> SignalSheet:
             ("Coefficient", f"Spearman's, per session, over the members with a value and a return; sessions with fewer than {rules.min_names} names don't count"),
             ("Return", f"total return from the close of t + {rules.lag} over {rules.horizon} sessions; a ticker that ends pays its last price and the pay-out"),
             ("t-value", f"Newey–West with {rules.horizon - 1} lags, because neighbouring returns overlap"),
+            ("p and interval", "of coefficients and slope: cosine series (EWC) with Student's t, which hold where the t-value finds too much"),
             ("Neutral", f"residual of a regression on {exposures}, per session; sector is today's"),
             ("Portfolios", f"{rules.groups} groups of equal count, bought every {rules.horizon} sessions with the lag, equal weight, held and drifted, before costs"),
             ("Sample", f"in sample before {split}, out of sample from then" if split else "all in sample: no out-of-sample date is configured"),
