@@ -249,7 +249,8 @@ def test_the_ledger_says_what_was_run(bt_db: Path) -> None:
         assert config["strategy"]["backtest"]["costs"]["participation"] == 0.05
         assert headline["alpha"] == ALPHA
         assert headline["table"] == f"backtest_results_mine_{strategy}"
-        assert headline["data"] == snapshot.table("sep_base_academic").fingerprint
+        assert headline["data"] == snapshot.table("sep_base").fingerprint
+        assert run.seed == 0
         ret = np.array(bt_read(bt_db, headline["table"])["port_ret"])
         assert headline["total_return"] == pytest.approx(np.prod(1 + ret) - 1)
         assert headline["sharpe"] == pytest.approx(ret.mean() / ret.std(ddof=1) * np.sqrt(252))
