@@ -317,6 +317,7 @@ BACKTEST = (
 )
 PICKS = (
     *("equity", "picks", "baseline", "--alpha", "feat_adv.adv_20", "--db", "{db}", "--set", "top_n=3"),
+    *("--date", str(SESSIONS[-1])),
     *("--set", "equity.live.min_names=2", "--out", "{bad}/out"),
 )
 UNIVERSE = (

@@ -54,7 +54,7 @@ def done(*words: object) -> Ended:
 
 
 def state(folder: Path) -> dict[str, str]:
-    """Every file below a folder with a hash of its content; a lock says nothing, and the log of calls grows."""
+    """Every file below a folder with a hash of its content; a lock says nothing, the log of calls grows."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))

@@ -13,7 +13,7 @@ from _pytest.mark import ParameterSet
 from corpus_cases import Case
 from corpus_desk import copy, kairos, state
 
-from kairos.adr.desk import LEDGER
+from kairos.adr.desk import LEDGER, MADE_OF
 
 EQUITY = [*corpus_cases.CELLS, *corpus_cases.FORMS, *corpus_cases.USERS, *corpus_cases.CONFIGURATION]
 ADR = corpus_adr_cases.CASES
@@ -70,5 +70,5 @@ def results(desk: Path) -> dict[str, str]:
     return {
         name: content
         for name, content in state(desk).items()
-        if "_signal_terms/" not in name and name != LEDGER
+        if "_signal_terms/" not in name and name not in (LEDGER, MADE_OF)
     }
