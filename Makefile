@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench test-slow soak fuzz test-real audit-deps lock clean
+.PHONY: help demo test lint docs bench test-slow soak fuzz test-cloud test-real audit-deps lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -59,6 +59,10 @@ soak: $(VENV)/installed-dev ## intervals and tests of both desks against a known
 
 fuzz: $(VENV)/installed-dev ## readers meet any bytes (KAIROS_FUZZ_EXAMPLES of each)
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m fuzz
+
+test-cloud: $(VENV)/installed-dev ## tests on a local S3-compatible server and on Ray, which are installed for them
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check s3fs 'moto[server]' ray
+	$(BIN)/python -m pytest -q -m "slow or not slow" tests/remote tests/executor
 
 test-real: $(VENV)/installed-dev ## tests on real market data (KAIROS_REAL_DATA names the folder)
 	$(BIN)/python -m pytest -q -m realdata

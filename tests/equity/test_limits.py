@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -282,3 +283,23 @@ def test_names_without_freedom_need_no_room():
     level = (0.6 - rest) / 2.0
     np.testing.assert_allclose(found.weight[:free], [0.4 - level, 0.2 - level, 0.0], atol=1e-9)
     np.testing.assert_array_equal(found.weight[fixed], previous[fixed])
+
+
+def test_a_book_that_misses_a_limit_by_a_hair_is_left_to_the_general_solver(monkeypatch):
+    """The compiled method measures itself in units of the problem; a limit is in weight."""
+    module = importlib.import_module("kairos.equity.backtest.nearest")
+    minimise = module.interior.minimise
+
+    def careless(*problem):
+        found = minimise(*problem)
+        return replace(found, w=found.w * (1.0 + 1e-7))
+
+    n = 40
+    target = wanted(np.random.default_rng(3), n)
+    limits = long_only(np.zeros(n), 0.03, [])
+    exact = nearest(target, limits)
+    monkeypatch.setattr(module.interior, "minimise", careless)
+    found = nearest(target, limits)
+    assert found.fallback
+    assert found.limits.broken(found.weight) == []
+    assert found.weight == pytest.approx(exact.weight, abs=1e-6)

@@ -172,7 +172,7 @@ def _solve(objective: Objective, limits: Limits) -> tuple[Vector, Vector] | None
         np.array([*(rule.low for rule in rules), *(-np.inf for _ in turnover)]),
         np.array([*(rule.high for rule in rules), *turnover]),
     )  # fmt: skip
-    if not found.converged:
+    if not found.converged or limits.broken(found.w):  # converged by its own measure, which is relative
         return None
     multiplier = found.multiplier.copy()
     multiplier[order] = found.multiplier[: len(order)]
