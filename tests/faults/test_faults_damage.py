@@ -21,7 +21,7 @@ def empty(path: Path) -> None:
 
 
 def overwritten(path: Path) -> None:
-    """Blocks of the disk that hold something else, in the middle half of the file: every reader meets them."""
+    """Blocks of the disk that hold something else, in the middle half: every reader meets them."""
     content = bytearray(path.read_bytes())
     quarter = len(content) // 4
     content[quarter : 3 * quarter] = random.Random(1).randbytes(2 * quarter)
