@@ -21,11 +21,10 @@ def empty(path: Path) -> None:
 
 
 def overwritten(path: Path) -> None:
-    """A block of the disk that holds something else, in the middle of the file."""
+    """Blocks of the disk that hold something else, in the middle half: every reader meets them."""
     content = bytearray(path.read_bytes())
-    middle = len(content) // 2
-    block = random.Random(1).randbytes(min(512, len(content) // 4))
-    content[middle : middle + len(block)] = block
+    quarter = len(content) // 4
+    content[quarter : 3 * quarter] = random.Random(1).randbytes(2 * quarter)
     path.write_bytes(content)
 
 
