@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -30,7 +30,7 @@ def turn(lock: Path, what: str, *, wait: bool) -> Iterator[None]:
     WorkError
         When another run holds the lock, or its file can't be written.
     """
-    held = FileLock(lock)
+    held, fresh = FileLock(lock), not lock.parent.exists()
     try:
         with writing(lock, "choose another place"):
             lock.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,13 @@ def turn(lock: Path, what: str, *, wait: bool) -> Iterator[None]:
             f"another run is changing {what} (it holds {lock}): repeat the command when it has ended, or "
             "let it wait with --wait; nothing was changed"
         ) from error
+    done = False
     try:
         yield
+        done = True
     finally:
         held.release()
+        if fresh and not done:  # a run that is refused makes no folder
+            with suppress(OSError):
+                lock.unlink()
+                lock.parent.rmdir()

@@ -432,7 +432,7 @@ def test_broken_inputs_are_named(market: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"DEF\.parquet: the file is missing"):
         train(small.desk(tmp_path))
     (tmp_path / TARGETS).write_bytes(b"PAR1")
-    with pytest.raises(InputError, match=r"targets\.parquet: not a file of the step"):
+    with pytest.raises(InputError, match=r"targets\.parquet: damaged, or not a file of the step"):
         train(small.desk(tmp_path))
 
 

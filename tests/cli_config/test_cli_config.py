@@ -162,7 +162,8 @@ def test_failure_of_the_system_is_told_in_words(kairos: Any, monkeypatch: pytest
 
     monkeypatch.setattr(console, "say", full)
     ended = kairos("config", "check")
-    assert (ended.code, ended.err) == (1, "kairos: data/part.parquet: No space left on device\n")
+    assert ended.code == 1
+    assert ended.err.startswith("kairos: data/part.parquet: No space left on device; make room on ")
 
 
 def test_interrupt_leaves_with_130(kairos: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ WRONG = {
     ),
     "bad name of the results": (
         ["backtest", "baseline", *REVERSAL, "--save-as", "my run"],
-        "--save-as 'my run': a name is made of letters, digits and underscores",
+        "--save-as 'my run': the name of a result is made of letters, digits and underscores",
     ),
     "benchmark that does not exist": (
         ["backtest", "baseline", *REVERSAL, "--benchmark", "NOSUCH"],

@@ -234,7 +234,9 @@ def _fits_together(content: Mapping[str, Any]) -> bool:
         and all(isinstance(content[name], dict) for name in ("parameters", "validation_metrics", "versions"))
         and all(_texts(content[name]) for name in ("features", "train", "validation"))
         and (content["alpha"] is None or isinstance(content["alpha"], int | float))
-        and all(_finite(content[name]) for name in ("alphas", "weights"))
+        and _finite(content["weights"])
+        and (content["alpha"] is None or _finite(content["alphas"]))  # NaN for a model without strengths
+        and isinstance(content["alphas"], np.ndarray)
         and all(
             _finite(column) and column.shape == (len(features),)
             for column in (scale, content["mean"], *([] if coef is None else [coef]))

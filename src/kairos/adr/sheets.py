@@ -48,7 +48,7 @@ _COLUMNS: Mapping[str, Mapping[str, Sequence[str]]] = {
     MONTHLY: {
         "texts": ("ticker",),
         "months": ("month",),
-        "numbers": ("baseline_ic", "model_ic", "ic_improvement", "n_test"),
+        "numbers": ("baseline_ic", "model_ic", "ic_improvement"),
         "flags": ("counted", "zero_model"),
     },
     NULLS: {"texts": ("forecast",), "numbers": _FORECAST},
@@ -59,7 +59,7 @@ _COLUMNS: Mapping[str, Mapping[str, Sequence[str]]] = {
     },
     METADATA: {
         "texts": ("ticker", "selection", "status", "model_file"),
-        "numbers": ("n_nonzero", "alpha", "n_not_converged"),
+        "numbers": ("n_nonzero", "alpha", "n_not_converged", "n_test"),
     },
 }
 """Columns of the tables that the report shows, by what they hold."""

@@ -91,12 +91,12 @@ def _compare(one: Panel | None, two: Panel | None, name: str, horizon: Horizon, 
     """One column of one panel; a panel or a column that is absent has no values."""
     sides = [(side, side.columns[name]) for side in (one, two) if side and name in side.columns]
     panel, column = sides[0]
+    texts = any(of.values.dtype == object for _, of in sides)  # a side without any value has no texts
     moments = np.unique(np.concatenate([side.moments for side, _ in sides]))
     if panel.both and one and two:
         moments = np.intersect1d(one.moments, two.moments)
     moments = moments[horizon.rows(Panel(panel.exchange, moments, {}), column)]
     names = list(dict.fromkeys(each for _, of in sides for each in of.names))
-    texts = column.values.dtype == object
     a, b = (_laid_out(side, name, moments, names, texts=texts) for side in (one, two))
     there = _present(a) | _present(b)
     same = (a == b) | ~there
@@ -124,6 +124,8 @@ def _laid_out(
     here, rows = np.isin(moments, panel.moments), np.searchsorted(panel.moments, moments)
     place = {each: position for position, each in enumerate(column.names)}
     known = np.array([each in place for each in names], dtype=np.bool_)
+    if texts and column.values.dtype != object:
+        return out
     if not texts:
         out[np.ix_(here, ~known)] = column.absent
     source = np.array([place[each] for each in names if each in place], dtype=np.intp)

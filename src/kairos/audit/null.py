@@ -66,7 +66,8 @@ def null_markets(
     Examples
     --------
     >>> from kairos.settings import load
-    >>> audit = null_markets(["signals"], settings=load(), markets=2, effect=0.0)
+    >>> one = load(overrides=["run.workers=1"])
+    >>> audit = null_markets(["signals"], settings=one, markets=2, effect=0.0)
     >>> audit.rates[0].test, audit.rates[0].markets, audit.rates[0].nominal
     ('noise, p of the IC over 1 session', 2, 0.05)
     """
