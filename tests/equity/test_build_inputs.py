@@ -69,6 +69,7 @@ def test_a_late_delisting_reaches_every_table(market: Path) -> None:
     assert tables(market / "k.duckdb") == from_scratch(market)
 
 
+@pytest.mark.slow
 def test_a_stray_session_reaches_every_table_and_is_told(market: Path) -> None:
     row = pyarrow.csv.read_csv(market / "vendor" / "SHARADAR_SEP.csv").slice(0, 1).to_pylist()[0]
     row |= {"ticker": "STRAY", "date": "2016-06-04"}  # a Saturday

@@ -67,6 +67,7 @@ def last_of(db: Path, table: str) -> str:
         return str(con.sql(f"SELECT max(date) FROM {table}").fetchall()[0][0])
 
 
+@pytest.mark.slow
 def test_dvc_loads_first_and_updates_later(vendor: Path, tmp_path: Path) -> None:
     days = sessions_of(vendor)
     deliver(vendor, tmp_path / "sharadar", days[-2])

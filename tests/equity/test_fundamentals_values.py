@@ -72,6 +72,7 @@ def test_columns_of_the_cases_are_what_the_definitions_say(cases, name):
 
 
 @pytest.mark.parametrize("option", [name for name in OPTIONS if name != "defaults"])
+@pytest.mark.slow
 def test_options_are_what_the_definitions_say(simulated, option):
     overrides, options = OPTIONS[option]
     space = option.replace(" ", "_")

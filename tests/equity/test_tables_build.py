@@ -314,6 +314,7 @@ def test_a_truncated_copy_needs_a_namespace(once):
         once.build(as_of=dt.date(2020, 2, 1))
 
 
+@pytest.mark.slow
 def test_a_truncated_copy_is_current_for_its_date_only(once):
     day = dt.date(2020, 3, 20)
     once.build(as_of=day, into="then")
@@ -364,6 +365,7 @@ def test_the_matrix_follows_a_table_that_is_built_alone(tiny):
     assert matrix_is_right(made)
 
 
+@pytest.mark.slow
 def test_a_matrix_over_tables_with_other_rows_is_taken_out(tiny, tmp_path):
     """A base with new rows under features that were not made again would shift every row."""
     market = small(tiny)

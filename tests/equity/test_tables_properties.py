@@ -178,6 +178,7 @@ def test_history_is_enough_on_the_simulated_market(simulated, table):
 
 
 @EACH
+@pytest.mark.slow
 @FEW
 @given(seed=st.integers(0, 10_000), missing=st.sampled_from([0.0, 0.05, 0.2]), back=st.integers(0, 40))
 def test_history_is_enough_with_random_gaps(table, seed, missing, back):
@@ -194,6 +195,7 @@ def test_history_is_enough_for_a_ticker_that_trades_every_fifth_session(table):
 
 
 @EACH
+@pytest.mark.slow
 def test_history_follows_the_longest_gap_of_the_configuration(table):
     """`equity.listing.max_gap` is the oldest price that a return may use, so the history depends on it."""
     x = random_inputs(table, 5, 0.95, max_gap=60)
@@ -238,10 +240,10 @@ def test_the_past_is_blind_to_the_future(table):
 
 
 AS_OF = [
-    ("simulated", dt.date(2015, 9, 30)),  # between two companies with one ticker
+    pytest.param(("simulated", dt.date(2015, 9, 30)), marks=pytest.mark.slow),  # between two companies
     ("simulated", dt.date(2016, 2, 1)),  # shortly after a bankruptcy
-    ("simulated", dt.date(2016, 8, 2)),  # the last trade date of a merged company
-    ("by_hand", dt.date(2020, 4, 15)),  # within the gaps, before anybody has ended
+    pytest.param(("simulated", dt.date(2016, 8, 2)), marks=pytest.mark.slow),  # last trade before a merger
+    pytest.param(("by_hand", dt.date(2020, 4, 15)), marks=pytest.mark.slow),  # within gaps, before any end
     ("by_hand", dt.date(2020, 4, 23)),  # the session after the ends
 ]
 

@@ -172,6 +172,7 @@ def test_a_split_rewrites_histories(vendor, tmp_path):
     assert tables(desk.db) == desk.rebuilt()
 
 
+@pytest.mark.slow
 def test_metadata_that_change(vendor, tmp_path):
     """Another sector, and a category that ends a membership, reach the past: both are always today's."""
     desk = Desk(tmp_path, vendor, 470)
@@ -194,6 +195,7 @@ def test_metadata_that_change(vendor, tmp_path):
     assert first[1] not in left.to_pylist()
 
 
+@pytest.mark.slow
 def test_a_price_that_the_vendor_adds_later(vendor, tmp_path):
     plain = vendor.tables
     rows = plain["SEP"]
@@ -209,6 +211,7 @@ def test_a_price_that_the_vendor_adds_later(vendor, tmp_path):
         vendor.tables = plain
 
 
+@pytest.mark.slow
 def test_settings_that_change_between_two_nights(vendor, tmp_path):
     changed = load(
         overrides=[*MEMORY, "equity.tables.feat_vol_sizing.weight=0.25", "equity.universe.min_price=4.0"]

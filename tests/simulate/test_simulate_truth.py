@@ -54,6 +54,7 @@ def test_premia_scale_what_is_planted():
         np.testing.assert_array_equal(m.listings.last, usual.listings.last)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_truth():
     """The 95 % interval of the mean daily IC covers the truth in 90 to 99 % of markets, zero included."""
     names = [item.name for item in CHARACTERISTICS]
