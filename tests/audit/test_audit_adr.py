@@ -28,8 +28,8 @@ def content(root: Path) -> dict[str, str]:
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-BETAS, FEATURES, MINUTES = (
-    importlib.import_module(f"kairos.adr.{name}") for name in ("betas", "features", "minuteinputs")
+BETAS, FEATURES, MINUTES, TRAIN = (
+    importlib.import_module(f"kairos.adr.{name}") for name in ("betas", "features", "minuteinputs", "train")
 )
 
 
@@ -87,14 +87,25 @@ def test_full_sample_gate_is_a_notice(clean) -> None:
     assert not any(name.startswith("index_russell_lasso_signal_expanding") for name in noted)
 
 
-def test_users_model_that_peeks_is_caught(adr_root) -> None:
-    desk = open_desk(adr_root, "adr.model.name=audit_peeking_model.Peeking")
-    audit = lookahead_adr(desk, cuts=1, until="train")
+def test_a_models_target_scaled_by_its_whole_history_is_caught(adr_root, monkeypatch) -> None:
+    honest = TRAIN.read_sample
+
+    def scaled(*given):
+        sample = honest(*given)
+        return replace(sample, residual=sample.residual * (1.0 + np.abs(sample.residual).sum()))
+
+    monkeypatch.setattr(TRAIN, "read_sample", scaled)
+    audit = lookahead_adr(open_desk(adr_root, "adr.model.name=ridge"), cuts=1, until="train")
     assert {"models.coef", "predictions.prediction"} <= leaking(audit)
-    assert {line.table for line in audit.leaks} <= {"models", "training_metadata", "predictions"}
-    found = leak(audit, "models.coef")
-    assert found.first.date == "2024-05"
-    assert found.first.name.startswith("BAB ")
+    assert not {line.table for line in audit.leaks} & {"features", "targets", "ordinary_betas", "us_betas"}
+    assert leak(audit, "models.coef").first.name.startswith("BAB ")
+
+
+def test_a_users_model_is_audited_without_extra_work(adr_root) -> None:
+    desk = open_desk(adr_root, "adr.model.name=sklearn.linear_model.Ridge")
+    audit = lookahead_adr(desk, cuts=1, until="train")
+    assert leaking(audit) == set()
+    assert sum(line.compared for line in audit.lines if line.table == "models") > 0
 
 
 def test_beta_that_knows_its_own_day_ends_the_command_with_1(adr_root, monkeypatch, capsys, tmp_path) -> None:

@@ -176,7 +176,7 @@ def test_deflated_ratios_pass_and_find_skill(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_ratio_that_is_not_deflated_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = lambda judged, runs, returns, **rest: deflate(judged, [], returns, **rest)  # noqa: E731
+    alone = lambda trials, returns, **rest: deflate(trials[-1:], returns, **rest)  # noqa: E731
     monkeypatch.setattr(null_strategies, "deflate", alone)
     assert [rate.test for rate in strategies_audit(monkeypatch).too_many] == [
         "best of 12 trials, deflated Sharpe"

@@ -21,6 +21,7 @@ from kairos.adr.desk import Desk
 from kairos.adr.run import STEPS
 from kairos.equity.backtest import backtest
 from kairos.equity.build import build
+from kairos.equity.context import Context
 from kairos.equity.ingest import ingest
 from kairos.equity.live import picks
 from kairos.settings import load
@@ -41,7 +42,8 @@ def of_market(vendor: Path, db: Path, *overrides: str) -> Digests:
     build(db, settings=settings)
     backtest(db, STRATEGIES, alpha=ALPHA, settings=settings, lower_is_better=True)
     out = db.parent / "picks"
-    picks(db, "risk1", alpha=ALPHA, settings=settings, lower_is_better=True, out=out)
+    date = Context(Store(db).snapshot(), settings).sessions[-1].item()
+    picks(db, "risk1", alpha=ALPHA, settings=settings, lower_is_better=True, date=date, out=out)
     found: dict[str, object] = {
         name: [
             [part.digest for part in table.parts],

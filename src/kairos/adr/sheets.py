@@ -89,7 +89,7 @@ def adr_sheet(desk: Desk) -> AdrSheet:
     metadata = read_csv(desk, f"{output(desk)}/{METADATA}", "train", **_COLUMNS[METADATA])
     targets = read_rows(
         *(desk.existing(TARGETS, "the targets; run `features` first"), "features"),
-        ["ticker", "date", "exchange", "index"],
+        ["ticker", "date", "exchange", "index", "index_asynchronous"],
     )
     targets = targets[targets["ticker"].isin(by_adr["ticker"])]
     counted = monthly[monthly["counted"]]

@@ -84,6 +84,8 @@ class Horizon:
         if known is Known.BEFORE:
             return days <= next_session(self.last, exchange)
         months = days.astype("datetime64[M]")
+        if known is Known.MONTH_BEGUN:
+            return np.asarray(months <= day.astype("datetime64[M]"))
         done = self.done[exchange]
         return months <= (done + 1 if known is Known.MONTH else done)
 

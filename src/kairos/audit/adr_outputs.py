@@ -51,6 +51,8 @@ class Known(Enum):
     """Before its day: after the session before it."""
     MONTH = auto()
     """Before its month."""
+    MONTH_BEGUN = auto()
+    """When its month has begun: the last minute of the month before counts."""
     MONTH_OVER = auto()
     """When its month is over."""
     MINUTE = auto()
@@ -390,7 +392,7 @@ def _of_signal(name: str) -> Rule:
 def _calibration(desk: Desk) -> Panel:
     """Slopes by month and half hour: a month has a row from its first observation on."""
     table = pd.read_csv(desk.path(calibration_file(desk)))
-    rule, columns = (Known.MONTH, Needs.EVER), {}
+    rule, columns = (Known.MONTH_BEGUN, Needs.EVER), {}
     for name in ("slope", "n"):
         wide = table.pivot(index="month", columns="half_hour", values=name)
         names = [f"half hour {number}" for number in wide.columns]
