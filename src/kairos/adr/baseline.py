@@ -208,10 +208,11 @@ def baseline(desk: Desk, progress: Callable[[int, int], object] | None = None) -
         if desk.force or not desk.is_current(file_of(BASELINE, one.adr), key)
     ]
     if todo:
+        where = desk.settings.run
         contents = executor.iterate(
             partial(_content, desk, _inputs(desk, [one for one, _ in todo], *span)),
             [one for one, _ in todo],
-            workers=desk.settings.run,
+            workers=1 if where.executor == "local" else where,  # to start a process takes longer than an ADR
             name=lambda one: one.adr,
             progress=progress,
         )
