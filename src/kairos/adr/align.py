@@ -17,16 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from kairos.adr.desk import US_CLOSES, US_FACTORS, US_MINUTES, Desk
-from kairos.adr.files import (
-    US_LINE,
-    Array,
-    Dates,
-    Prices,
-    listed,
-    read_prices,
-    read_records,
-    write_prices,
-)
+from kairos.adr.files import US_LINE, Array, Dates, Prices, listed, read_prices, read_records, write_prices
 from kairos.adr.instruments import Instrument, read_instruments
 from kairos.adr.minutes import (
     Instants,

@@ -22,11 +22,9 @@ import bottleneck as bn
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pyarrow.parquet as pq
 
 from kairos.adr.desk import FEATURES, TARGETS
 from kairos.adr.instruments import read_us_sectors
-from kairos.adr.reading import decoding
 from kairos.adr.results import read_rows
 from kairos.adr.train import PREDICTIONS, compare_selections, evaluation_output, output
 from kairos.errors import InputError
@@ -289,8 +287,7 @@ def _test_days(desk: Desk) -> tuple[Days, Array]:
 def _read(desk: Desk, name: str, columns: Sequence[str], step: str) -> pd.DataFrame:
     """Read a file with one row for each ticker and date."""
     path = desk.existing(name, f"what the step `{step}` makes; run it first")
-    with decoding(path, step):
-        rows = pq.read_table(path, columns=list(columns), page_checksum_verification=True).to_pandas()
+    rows = read_rows(path, step, columns)
     if missing := set(columns) - set(rows.columns):
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; run `{step}` again")
     twice = rows.duplicated(["ticker", "date"])

@@ -225,16 +225,8 @@ def features(desk: Desk) -> FeaturesReport:
         raise WorkError("no ADR has a row: " + "; ".join(_by_reason(skipped)))
     beta_source = "user" if desk.is_users(BETAS) else "desk"
     table = pd.concat(tables).sort_values(["ticker", "date"], ignore_index=True)
-    desk.save(
-        [
-            (
-                TARGETS,
-                partial(
-                    table.assign(beta_source=beta_source).to_parquet, index=False, write_page_checksum=True
-                ),
-            )
-        ]
-    )
+    write = partial(table.assign(beta_source=beta_source).to_parquet, index=False, write_page_checksum=True)
+    desk.save([(TARGETS, write)])
     _remove_others(desk, written)
     return FeaturesReport(
         found=tuple(sorted(found, key=lambda entry: entry.adr)),

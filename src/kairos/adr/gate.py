@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 Mode = Literal["full_sample", "expanding"]
 MODES: tuple[Mode, ...] = ("full_sample", "expanding")
-COLUMNS = {BY_ADR: ("ticker", "improvement"), MONTHLY: ("ticker", "month", "ic_improvement", "counted")}
-"""What is read of the evaluation."""
-
 Months = np.ndarray[Any, np.dtype[np.datetime64]]
 
 

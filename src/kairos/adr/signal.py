@@ -281,7 +281,7 @@ def _write_signal(desk: Desk, one: Instrument, gate: Gate, slopes: Calibration) 
     found = compose(base, term, gate.is_open(one.adr, term_months(term)), settings.min_coverage, slopes)
     rows = _days(one.adr, base, found)
     notes = {"days": rows, "gate": gate.mode, "in_sample": gate.mode == "full_sample"}
-    write = partial(_copy, source, notes=notes, gate=gate.mode)
+    write = partial(write_again, source, notes=notes, marks=_marks(gate.mode))
     if found.uses_model.any():
         write = partial(_write, base=base, found=found, notes=notes, gate=gate.mode)
     desk.save([(name, write)], key)
@@ -443,11 +443,6 @@ def _write(path: Path, *, base: MinuteFile, found: Composed, notes: Mapping[str,
     if "inferred" in columns:
         columns["inferred"] = columns["inferred"] + found.model_return
     write_minutes(path, base.times, {"signal": found.signal, **columns}, notes, _marks(gate))
-
-
-def _copy(source: Path, path: Path, *, notes: Mapping[str, Any], gate: str) -> None:
-    """Copy the baseline."""
-    write_again(source, path, notes, _marks(gate))
 
 
 def _marks(gate: str) -> dict[str, str]:

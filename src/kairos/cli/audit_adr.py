@@ -48,12 +48,5 @@ def lookahead_adr(
     from kairos.audit.adr import lookahead_adr as find
 
     with console.progress("Auditing") as advance:
-        done = 0
-
-        def progress(now: int, _total: int) -> None:
-            nonlocal done
-            advance(now - done)
-            done = now
-
-        audit = find(desk, cuts=cuts, seed=seed, until=until or AUDITED[-1], progress=progress)
+        audit = find(desk, cuts=cuts, seed=seed, until=until or AUDITED[-1], progress=lambda *_: advance(1))
     show(audit, report, as_json)
