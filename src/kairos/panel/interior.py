@@ -1,5 +1,7 @@
 """Minimise a convex function of many bounded unknowns that few rows couple: a structured interior point.
 
+Where neither F nor r are there and c is positive, `dual` does it faster; what it doesn't decide comes here.
+
     minimise    Σ ½·cᵢ·wᵢ² + q₀ᵢ·wᵢ + q₁ᵢ·|wᵢ| + q₂ᵢ·|wᵢ − pᵢ| + rᵢ·|wᵢ − pᵢ|^1.5  +  ½·‖F·w‖²
     subject to  lower ≤ w ≤ upper,   low ≤ A₀·w + A₁·|w| + A₂·|w − p| ≤ high
 
@@ -21,8 +23,9 @@ corrector; |x|^1.5 is compatible with the barrier of x ≥ 0 (Nesterov & Nemirov
 more iterations than a quadratic.
 
 **Polish.** The answer of an interior point stops short of bounds and kinks. Names whose distance from one is
-smaller than its multiplier are put on it, the others and the rows that bind are solved as equations; the
-result is taken if it is optimal.
+smaller than its multiplier are put on it, the others and the rows that bind are solved as equations. A name
+that leaves its stretch then is put on the end of it, one that is pulled off its end is let go, likewise rows,
+until nothing changes (the primal-dual active set method of Hintermüller, Ito & Kunisch 2002).
 """
 # mypy: disallow-untyped-decorators=False
 
@@ -33,52 +36,35 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from kairos.panel import dual
 from kairos.panel.arrays import Array
 from kairos.panel.kernels import kernel
-
-Index = npt.NDArray[np.int64]
+from kairos.panel.rows import (
+    CONVERGED,
+    FAILED,
+    POLISHED,
+    UNBOUND,
+    Index,
+    Pieces,
+    Problem,
+    backward,
+    factorise,
+    forward,
+    normal,
+    pieces_of,
+    substitute,
+)
 
 ITERATIONS = 60
 ACCURACY = 1e-11  # of the complementarity, in units of the objective's steepest slope times the widest bounds
 RESIDUAL = 1e-10  # of rows and slopes, in the same units
-DEPENDENT = 1e-13  # a row whose pivot falls below this share of its diagonal follows from the rows before it
-POLISHES = 4  # Newton steps; one does where nothing costs |x|^1.5
+POLISHES = 20  # Newton steps; one or two do where the first guess of bounds is right
 PULL = 1e-8  # slopes below it are none when the polished point is judged
 EXACT = 1e-12  # rows are met to this
 SNAP, LOOSE = 4e-16, 3e-10  # a bound or kink that is closer is meant
-UNBOUND = 1e30  # inverse curvature of a row that doesn't bind
 DIVERGED = 1e12
-FAILED, CONVERGED, POLISHED = 0, 1, 2
 WEIGHT, SIZE, TRADE = 0, 1, 2
-
-
-class Problem(NamedTuple):
-    """The problem in units of the widest bounds and of the steepest slope; F and the rows are one matrix."""
-
-    lower: Array
-    upper: Array
-    point: Array
-    curvature: Array
-    linear: Array
-    power: Array
-    Z: Array  # (n, k + m)
-    k: int
-    cut: Index  # where the rows of w, |w| and |w − p| begin, and the end
-    low: Array
-    high: Array
-
-
-class Pieces(NamedTuple):
-    """Stretches between kinks, name after name."""
-
-    first: Index  # (n + 1,) of each name
-    length: Array  # (P,) and so on
-    size: Array  # slope of |w|
-    trade: Array  # slope of |w − p|
-    bought: Array  # (n,) what the bounds force to be bought and sold
-    sold: Array
 
 
 class State(NamedTuple):
@@ -197,7 +183,11 @@ def minimise(
         np.ascontiguousarray(np.concatenate([factor * math.sqrt(unit / steep), rows]).T), k,
         np.array([0, *np.searchsorted(of, [SIZE, TRADE]) + k, len(rows) + k]), low / unit, high / unit,
     )  # fmt: skip
-    w, multiplier, end, iterations = _search(problem)
+    pieces, end = pieces_of(problem), dual.UNDECIDED
+    if not k and not power.any() and curvature.min() > 0.0:
+        w, multiplier, end, iterations = dual.search(problem, pieces)
+    if end == dual.UNDECIDED:
+        w, multiplier, end, iterations = _search(problem, pieces)
     w = np.clip(w * unit, lower, upper)
     close = SNAP if end == POLISHED else LOOSE  # the units' rounding, and what the iteration stops short of
     for kink in (point, np.zeros_like(point)):
@@ -210,114 +200,6 @@ def _values(rows: Array, of: Index, w: Array, point: Array) -> Array:
     parts = np.stack([w, np.abs(w), np.abs(w - point)])
     value: Array = (rows * parts[of]).sum(axis=1)
     return value
-
-
-@kernel
-def _pieces(p: Problem) -> Pieces:
-    n, cut = len(p.lower), p.cut
-    at_zero, at_point = cut[1] < cut[2], cut[2] < cut[3]
-    for i in range(n):
-        at_zero |= p.linear[1, i] != 0.0
-        at_point |= p.linear[2, i] != 0.0 or p.power[i] != 0.0
-    first, count = np.zeros(n + 1, dtype=np.int64), 0
-    length, size, trade = np.empty(3 * n), np.empty(3 * n), np.empty(3 * n)
-    bought, sold = np.empty(n), np.empty(n)
-    ends = np.empty(3)
-    for i in range(n):
-        start = p.lower[i]
-        ends[0] = min(max(0.0, start), p.upper[i]) if at_zero else start
-        ends[1] = min(max(p.point[i], start), p.upper[i]) if at_point else start
-        ends[2] = p.upper[i]
-        if ends[0] > ends[1]:
-            ends[0], ends[1] = ends[1], ends[0]
-        for end in ends:
-            if end > start:
-                middle = 0.5 * (start + end)
-                length[count] = end - start
-                size[count] = 1.0 if middle > 0.0 else -1.0
-                trade[count] = 1.0 if middle > p.point[i] else -1.0
-                start, count = end, count + 1
-        first[i + 1] = count
-        bought[i], sold[i] = max(p.lower[i] - p.point[i], 0.0), max(p.point[i] - p.upper[i], 0.0)
-    return Pieces(first, length[:count], size[:count], trade[:count], bought, sold)
-
-
-@kernel
-def _forward(p: Problem, part: Array, out: Array) -> None:
-    """Fill in the value of each row, part (3, n) being w, |w| and |w − p|."""
-    for r in range(len(out)):
-        out[r] = 0.0
-    for a in range(3):
-        if p.cut[a] < p.cut[a + 1]:
-            for i in range(len(p.Z)):
-                v = part[a, i]
-                for r in range(p.cut[a], p.cut[a + 1]):
-                    out[r] += p.Z[i, r] * v
-
-
-@kernel
-def _backward(p: Problem, multiplier: Array, out: Array) -> None:
-    """Fill in the slopes (3, n) of the rows with their multipliers."""
-    for a in range(3):
-        for i in range(len(p.Z)):
-            v = 0.0
-            for r in range(p.cut[a], p.cut[a + 1]):
-                v += p.Z[i, r] * multiplier[r]
-            out[a, i] = v
-
-
-@kernel
-def _normal(p: Problem, M: Array, e: Array, S: Array) -> None:
-    """Fill in the lower half of A·B⁻¹·Aᵀ + diag(e)."""
-    m = len(e)
-    for r in range(m):
-        for q in range(m):
-            S[r, q] = 0.0
-        S[r, r] = e[r]
-    for i in range(len(p.Z)):
-        row = p.Z[i]
-        pair = 0
-        for a in range(3):
-            for b in range(a + 1):
-                for r in range(p.cut[a], p.cut[a + 1]):
-                    v = row[r] * M[pair, i]
-                    if v != 0.0:
-                        for q in range(p.cut[b], min(p.cut[b + 1], r + 1)):
-                            S[r, q] += v * row[q]
-                pair += 1
-
-
-@kernel
-def _factorise(S: Array) -> None:
-    """Cholesky factor, in place.
-
-    A row that depends on those before it gets an infinite pivot: its unknown stays 0.
-    """
-    for j in range(len(S)):
-        before = S[j, j]
-        pivot = before
-        for a in range(j):
-            pivot -= S[j, a] * S[j, a]
-        dependent = not pivot > DEPENDENT * before
-        S[j, j] = np.inf if dependent else math.sqrt(pivot)
-        for b in range(j + 1, len(S)):
-            total = S[b, j]
-            for a in range(j):
-                total -= S[b, a] * S[j, a]
-            S[b, j] = 0.0 if dependent else total / S[j, j]
-
-
-@kernel
-def _substitute(L: Array, x: Array) -> None:
-    """Solve L·Lᵀ·x = b, in place of b."""
-    for j in range(len(x)):
-        for a in range(j):
-            x[j] -= L[j, a] * x[a]
-        x[j] /= L[j, j]
-    for j in range(len(x) - 1, -1, -1):
-        x[j] /= L[j, j]
-        for a in range(j):
-            x[a] -= L[j, a] * x[j]
 
 
 @kernel
@@ -336,7 +218,7 @@ def _begin(p: Problem, pieces: Pieces) -> State:
             part[0, i] += down[j]
             part[1, i] += pieces.size[j] * down[j]
             part[2, i] += pieces.trade[j] * down[j]
-    _forward(p, part, row)
+    forward(p, part, row)
     for r in range(m):
         low, high = p.low[r], p.high[r]
         room = 0.1 * (high - low)
@@ -355,8 +237,8 @@ def _begin(p: Problem, pieces: Pieces) -> State:
 def _look(p: Problem, pieces: Pieces, state: State, at: Local) -> None:
     """Fill in slopes, curvatures and unmet rows at a state."""
     k, P, first, size, trade = p.k, len(pieces.length), pieces.first, pieces.size, pieces.trade
-    _forward(p, state.part, at.unmet)
-    _backward(p, state.multiplier, at.back)
+    forward(p, state.part, at.unmet)
+    backward(p, state.multiplier, at.back)
     back = at.back
     for b in range(len(state.z)):
         at.down[b], at.up[b] = 1.0 / state.down[b], 1.0 / state.up[b]
@@ -444,11 +326,11 @@ def _direct(
         for i in range(n):
             back[a, i] = 0.0
     _fall(pieces, at.inverse, rhs, back, to)
-    _forward(p, to.part, to.multiplier)
+    forward(p, to.part, to.multiplier)
     for r in range(len(at.e)):
         to.multiplier[r] += at.unmet[r] + at.e[r] * rhs[P + r]
-    _substitute(S, to.multiplier)
-    _backward(p, to.multiplier, back)
+    substitute(S, to.multiplier)
+    backward(p, to.multiplier, back)
     _fall(pieces, at.inverse, rhs, back, to)
     for r in range(len(at.e)):
         to.row[r] = at.e[r] * (to.multiplier[r] - rhs[P + r])
@@ -491,9 +373,8 @@ def _fall(pieces: Pieces, inverse: Array, rhs: Array, back: Array, to: Step) -> 
 
 
 @kernel
-def _search(p: Problem) -> tuple[Array, Array, int, int]:
+def _search(p: Problem, pieces: Pieces) -> tuple[Array, Array, int, int]:
     """Interior point and polish."""
-    pieces = _pieces(p)
     n, P, k, m = len(p.lower), len(pieces.length), p.k, len(p.low)
     V = P + m
     state, S = _begin(p, pieces), np.empty((k + m, k + m))
@@ -515,8 +396,8 @@ def _search(p: Problem) -> tuple[Array, Array, int, int]:
             return state.part[0], state.multiplier[k:], end, iteration
         if not math.isfinite(mu + worst) or mu > DIVERGED:
             break
-        _normal(p, at.M, at.e, S)
-        _factorise(S)
+        normal(p, at.M, at.e, S)
+        factorise(S)
         for b in range(V):
             tz[b] = ty[b] = 0.0
         step = _direct(p, pieces, state, at, S, tz, ty, to)
@@ -560,9 +441,10 @@ def _gap(state: State, to: Step, step: float) -> float:
 
 @kernel
 def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> int:
-    """Put names on the bounds and kinks that they are at and solve the others exactly, if that is optimal.
+    """Put names on the bounds and kinks that they are at and solve the others exactly.
 
-    Otherwise the state stays as it is. The free names' slopes are 0 and every binding row is at its limit.
+    At the end the free names' slopes are 0 and every binding row is at its limit. Where no such point is
+    found the state stays as it is.
     """
     n, k, m, P = len(p.lower), p.k, len(p.low), len(pieces.length)
     part, multiplier, bound = state.part.copy(), state.multiplier.copy(), np.zeros(k + m)
@@ -578,6 +460,7 @@ def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> in
             multiplier[k + r] = 0.0
     for i in range(n):
         free[i] = _settle(p, pieces, state, i, part)
+    calm = 0
     for _ in range(POLISHES):
         _slopes(p, pieces, part, multiplier, free, at)
         for r in range(k + m):
@@ -585,20 +468,20 @@ def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> in
             at.unmet[r] -= multiplier[r] if r < k else bound[r]
             if bound[r] == np.inf:
                 at.unmet[r], at.e[r] = 0.0, UNBOUND
-        _normal(p, at.M, at.e, S)
-        _factorise(S)
+        normal(p, at.M, at.e, S)
+        factorise(S)
         rhs = np.zeros(k + m)
         move = np.zeros((3, n))
         for i in range(n):
             for a in range(3):
                 move[a, i] = -at.M[a * (a + 1) // 2, i] * at.rhs[i]
-        _forward(p, move, rhs)
+        forward(p, move, rhs)
         for r in range(k + m):
             rhs[r] = 0.0 if bound[r] == np.inf else rhs[r] + at.unmet[r]
-        _substitute(S, rhs)
+        substitute(S, rhs)
         for r in range(k + m):
             multiplier[r] += rhs[r]
-        _backward(p, rhs, at.back)
+        backward(p, rhs, at.back)
         for i in range(n):
             j = free[i]
             if j >= 0:
@@ -606,13 +489,14 @@ def _polish(p: Problem, pieces: Pieces, state: State, at: Local, S: Array) -> in
                 push += pieces.size[j] * at.back[1, i] + pieces.trade[j] * at.back[2, i]
                 part[0, i] -= at.M[0, i] * push
                 part[1, i], part[2, i] = abs(part[0, i]), abs(part[0, i] - p.point[i])
-    if not _optimal(p, pieces, part, multiplier, free, bound, at):
-        return CONVERGED
-    for i in range(n):
-        state.part[0, i] = part[0, i]
-    for r in range(k + m):
-        state.multiplier[r] = multiplier[r]
-    return POLISHED
+        calm = 0 if _revise(p, pieces, part, multiplier, free, bound, at) else calm + 1
+        if calm == 2:  # one step more takes rounding away
+            for i in range(n):
+                state.part[0, i] = part[0, i]
+            for r in range(k + m):
+                state.multiplier[r] = multiplier[r]
+            return POLISHED
+    return CONVERGED
 
 
 @kernel
@@ -649,8 +533,8 @@ def _slope(p: Problem, pieces: Pieces, part: Array, back: Array, i: int, j: int)
 @kernel
 def _slopes(p: Problem, pieces: Pieces, part: Array, multiplier: Array, free: Index, at: Local) -> None:
     """Fill in the free names' slopes and inverse curvatures, and the rows' values."""
-    _forward(p, part, at.unmet)
-    _backward(p, multiplier, at.back)
+    forward(p, part, at.unmet)
+    backward(p, multiplier, at.back)
     for i in range(len(free)):
         j = free[i]
         at.rhs[i] = 0.0
@@ -669,36 +553,77 @@ def _slopes(p: Problem, pieces: Pieces, part: Array, multiplier: Array, free: In
 
 
 @kernel
-def _optimal(
+def _revise(
     p: Problem, pieces: Pieces, part: Array, multiplier: Array, free: Index, bound: Array, at: Local
-) -> bool:
-    """Whether a polished point is the minimum: inside everything, and nothing pulls it away."""
-    k = p.k
+) -> int:
+    """Count what keeps a point from being the minimum, and change the guess of what is at its bound."""
+    k, wrong = p.k, 0
     _slopes(p, pieces, part, multiplier, free, at)
     for i in range(len(free)):
-        end = p.lower[i]
-        for j in range(pieces.first[i], pieces.first[i + 1]):
-            start, end = end, end + pieces.length[j]
-            if free[i] == j and not (abs(at.rhs[i]) <= PULL and start <= part[0, i] <= end):
-                return False
-            if free[i] < 0:
-                slope = _slope(p, pieces, part, at.back, i, j)
-                left, right = part[0, i] >= end - 1e-14, part[0, i] <= start + 1e-14
-                if (left and slope > PULL) or (right and slope < -PULL):
-                    return False
-    for r in range(len(multiplier)):
-        if r < k:
-            if not abs(at.unmet[r] - multiplier[r]) <= PULL:
-                return False
+        j = free[i]
+        to = _leave(p, pieces, part, at.back, i) if j < 0 else _stay(p, pieces, part, i, j)
+        wrong += int(to != j or (j >= 0 and not abs(at.rhs[i]) <= PULL))
+        free[i] = to
+    for r in range(k):
+        wrong += int(not abs(at.unmet[r] - multiplier[r]) <= PULL)
+    for r in range(k, len(multiplier)):
+        low, high, value, before = p.low[r - k], p.high[r - k], at.unmet[r], bound[r]
+        if value < low - EXACT:
+            bound[r] = low
+        elif value > high + EXACT:
+            bound[r] = high
+        elif low != high and (
+            (before == low and multiplier[r] > PULL) or (before == high and multiplier[r] < -PULL)
+        ):
+            bound[r], multiplier[r] = np.inf, 0.0
+        else:
             continue
-        low, high, value = p.low[r - k], p.high[r - k], at.unmet[r]
-        if not low - EXACT <= value <= high + EXACT:
-            return False
-        if low != high and bound[r] == low and multiplier[r] > PULL:
-            return False
-        if low != high and bound[r] == high and multiplier[r] < -PULL:
-            return False
-    return True
+        wrong += 1
+    return wrong
+
+
+@kernel
+def _stay(p: Problem, pieces: Pieces, part: Array, i: int, j: int) -> int:
+    """The piece that a free name stays in; −1 when it has left that one and is put on its end."""
+    start = p.lower[i]
+    for a in range(pieces.first[i], j):
+        start += pieces.length[a]
+    end = start + pieces.length[j]
+    if start <= part[0, i] <= end:
+        return j
+    on = start if part[0, i] < start else end
+    if abs(on - p.point[i]) < 1e-14:
+        on = p.point[i]
+    part[0, i], part[1, i], part[2, i] = on, abs(on), abs(on - p.point[i])
+    return -1
+
+
+@kernel
+def _leave(p: Problem, pieces: Pieces, part: Array, back: Array, i: int) -> int:
+    """The piece into which a name is pulled off its bound or kink; −1 where it stays."""
+    end, into = p.lower[i], -1
+    for j in range(pieces.first[i], pieces.first[i + 1]):
+        start, end = end, end + pieces.length[j]
+        if end - start < 2e-14:
+            continue
+        if part[0, i] >= end - 1e-14:
+            into = j if _slope(p, pieces, part, back, i, j) > PULL else -1  # the last one is next to it
+        elif part[0, i] <= start + 1e-14:
+            if into >= 0:
+                break
+            into = j if _slope(p, pieces, part, back, i, j) < -PULL else -1
+            break
+    if into >= 0 and p.power[i] > 0.0 and part[2, i] == 0.0:
+        _depart(p, pieces, part, i, into, abs(_slope(p, pieces, part, back, i, into)))
+    return into
+
+
+@kernel
+def _depart(p: Problem, pieces: Pieces, part: Array, i: int, j: int, pull: float) -> None:
+    """Trade a name as far as its pull pays for: at 0, 1.5·r·√x has no curvature that a step could use."""
+    far = min((pull / (1.5 * p.power[i])) ** 2, 0.5 * pieces.length[j])
+    part[0, i] += pieces.trade[j] * far
+    part[1, i], part[2, i] = abs(part[0, i]), far
 
 
 @kernel

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kairos.equity.backtest.costs import Vector
-from kairos.equity.backtest.limits import Limits
+from kairos.equity.backtest.limits import HOLDS, Limits
 from kairos.errors import WorkError
 
 ORDER = ("turnover", "participation", "sector", "sector_net", "name", "gross", "exposure", "beta", "net")
@@ -135,9 +135,10 @@ def least_excess(limits: Limits, kind: str, free: list[str]) -> float:
         A_eq=sparse.hstack([weight - step, np.zeros((n, 1))], format="csr"),
         b_eq=limits.previous,
         method="highs",
+        options={"primal_feasibility_tolerance": 1e-10},
     )
     if result.x is None:
         raise WorkError(
             f"no book fits the limits, whatever is relaxed of {', '.join([*free, kind])}: {result.message}"
         )
-    return 0.0 if result.fun <= ROUNDED_UP / 10.0 else float(result.fun)
+    return 0.0 if result.fun <= HOLDS else float(result.fun)

@@ -1,0 +1,169 @@
+"""Minimise a separable quadratic of bounded unknowns under few rows: Newton's method on the dual.
+
+    minimise    Σ ½·cᵢ·wᵢ² + q₀ᵢ·wᵢ + q₁ᵢ·|wᵢ| + q₂ᵢ·|wᵢ − pᵢ|,   c > 0
+    subject to  lower ≤ w ≤ upper,   low ≤ A₀·w + A₁·|w| + A₂·|w − p| ≤ high
+
+Given the rows' multipliers λ every name is on its own: it fills its stretches from the left until the slope
+is 0, in closed form. What λ is best is a concave function of as many unknowns as rows,
+
+    D(λ) = min over w of  objective(w) + λ·A(w)  −  Σ λᵣ·(highᵣ if λᵣ > 0 else lowᵣ)
+
+whose slope is the rows' excess over their limits, and whose curvature, A·C⁻¹·Aᵀ over the names that are
+within a stretch, changes only where a name enters or leaves one. Newton's method on it (semismooth; Li, Sun
+& Toh 2018 for this damping) ends at the minimum itself, bounds and kinks included. No such w exists exactly
+if some λ makes the constant part of D positive without an objective; that proof ends the search too.
+"""
+# mypy: disallow-untyped-decorators=False
+
+from __future__ import annotations
+
+import numpy as np
+
+from kairos.panel.arrays import Array
+from kairos.panel.kernels import kernel
+from kairos.panel.rows import (
+    FAILED,
+    POLISHED,
+    UNBOUND,
+    Index,
+    Pieces,
+    Problem,
+    backward,
+    factorise,
+    forward,
+    normal,
+    substitute,
+)
+
+STEPS = 60
+HALVINGS = 30
+EXACT = 1e-12  # rows are met to this, in units of the widest bounds
+DAMPING = 1e-3  # at most; less as the rows come closer
+RISE = 1e-4  # share of the slope's promise that a step must keep
+PROVE = 4  # steps between attempts to prove that no w keeps all rows
+PROOF = 1e-9  # by how much, over what the multipliers weigh, limits must miss each other
+UNDECIDED = -1
+
+
+@kernel
+def search(p: Problem, pieces: Pieces) -> tuple[Array, Array, int, int]:
+    """Weights, multipliers, POLISHED, FAILED (no such w) or UNDECIDED, and steps taken."""
+    n, m = len(p.lower), len(p.low)
+    part, back, free = np.empty((3, n)), np.empty((3, n)), np.empty(n, dtype=np.int64)
+    M, S, e = np.zeros((6, n)), np.empty((m, m)), np.empty(m)
+    multiplier, ahead, value, excess = np.zeros(m), np.empty(m), np.empty(m), np.empty(m)
+    worth = _answer(p, pieces, multiplier, back, part, free)
+    for step in range(STEPS):
+        forward(p, part, value)
+        worst = 0.0
+        for r in range(m):
+            excess[r] = _excess(p.low[r], p.high[r], value[r], multiplier[r])
+            worst = max(worst, abs(excess[r]))
+        if worst <= EXACT:
+            return part[0], multiplier, POLISHED, step
+        if step % PROVE == PROVE - 1 and _impossible(p, pieces, multiplier, back):
+            return part[0], multiplier, FAILED, step
+        for r in range(m):
+            bound = multiplier[r] != 0.0 or p.low[r] == p.high[r] or excess[r] != 0.0
+            e[r] = min(DAMPING, worst) if bound else UNBOUND
+        _bend(p, pieces, free, M)
+        normal(p, M, e, S)
+        factorise(S)
+        move = excess.copy()
+        substitute(S, move)
+        for r in range(m):
+            if e[r] == UNBOUND:
+                move[r] = 0.0
+        length, found = 1.0, False
+        for _ in range(HALVINGS):
+            promise = 0.0
+            for r in range(m):
+                ahead[r] = multiplier[r] + length * move[r]
+                side = multiplier[r] if multiplier[r] != 0.0 else excess[r]
+                if p.low[r] != p.high[r] and side * ahead[r] < 0.0:
+                    ahead[r] = 0.0  # a row presses against one limit, or not
+                promise += excess[r] * (ahead[r] - multiplier[r])
+            after = _answer(p, pieces, ahead, back, part, free)
+            if after >= worth + RISE * promise - 1e-15 * (1.0 + abs(worth)):
+                found = True
+                break
+            length *= 0.5
+        if not found:
+            return part[0], multiplier, UNDECIDED, step
+        worth = after
+        for r in range(m):
+            multiplier[r] = ahead[r]
+    return part[0], multiplier, UNDECIDED, STEPS
+
+
+@kernel
+def _excess(low: float, high: float, value: float, multiplier: float) -> float:
+    """What a row is above (below, negative) the limit that it presses against; 0 where it presses none."""
+    if low == high or multiplier > 0.0:
+        return value - high
+    if multiplier < 0.0:
+        return value - low
+    return max(value - high, 0.0) + min(value - low, 0.0)
+
+
+@kernel
+def _answer(p: Problem, pieces: Pieces, multiplier: Array, back: Array, part: Array, free: Index) -> float:
+    """Fill in what each name does given the multipliers, and the piece it is in or −1; return D."""
+    backward(p, multiplier, back)
+    worth = 0.0
+    for r in range(len(multiplier)):
+        if multiplier[r] != 0.0:
+            worth -= multiplier[r] * (p.high[r] if multiplier[r] > 0.0 else p.low[r])
+    for i in range(len(p.lower)):
+        c, point = p.curvature[i], p.point[i]
+        slope = p.linear[0, i] + back[0, i]
+        at_zero, at_point = p.linear[1, i] + back[1, i], p.linear[2, i] + back[2, i]
+        w, end, free[i] = p.lower[i], p.lower[i], -1
+        for j in range(pieces.first[i], pieces.first[i + 1]):
+            start, end = end, end + pieces.length[j]
+            there = -(slope + pieces.size[j] * at_zero + pieces.trade[j] * at_point) / c
+            if there <= start:
+                break
+            if there < end:
+                w, free[i] = there, j
+                break
+            w = end
+        if abs(w - point) < 1e-14:
+            w = point
+        part[0, i], part[1, i], part[2, i] = w, abs(w), abs(w - point)
+        worth += 0.5 * c * w * w + slope * w + at_zero * part[1, i] + at_point * part[2, i]
+    return worth
+
+
+@kernel
+def _bend(p: Problem, pieces: Pieces, free: Index, M: Array) -> None:
+    """Fill in each name's inverse curvature, seen by w, |w| and |w − p|: pairs 00, 10, 11, 20, 21, 22."""
+    for i in range(len(free)):
+        j = free[i]
+        if j < 0:
+            for pair in range(6):
+                M[pair, i] = 0.0
+            continue
+        v, size, trade = 1.0 / p.curvature[i], pieces.size[j], pieces.trade[j]
+        M[0, i], M[1, i], M[2, i] = v, size * v, v
+        M[3, i], M[4, i], M[5, i] = trade * v, trade * size * v, v
+
+
+@kernel
+def _impossible(p: Problem, pieces: Pieces, multiplier: Array, back: Array) -> bool:
+    """Whether the multipliers prove that no w keeps all rows: even the least λ·A(w) is above λ's limits."""
+    backward(p, multiplier, back)
+    least = weight = 0.0
+    for r in range(len(multiplier)):
+        if multiplier[r] != 0.0:
+            weight += abs(multiplier[r])
+            least -= multiplier[r] * (p.high[r] if multiplier[r] > 0.0 else p.low[r])
+    for i in range(len(p.lower)):
+        w, end = p.lower[i], p.lower[i]
+        for j in range(pieces.first[i], pieces.first[i + 1]):
+            end += pieces.length[j]
+            if back[0, i] + pieces.size[j] * back[1, i] + pieces.trade[j] * back[2, i] >= 0.0:
+                break
+            w = end
+        least += back[0, i] * w + back[1, i] * abs(w) + back[2, i] * abs(w - p.point[i])
+    return least > PROOF * weight

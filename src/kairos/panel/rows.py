@@ -1,0 +1,157 @@
+"""Functions of many bounded unknowns that few rows couple: stretches between kinks, and rows' equations."""
+# mypy: disallow-untyped-decorators=False
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from kairos.panel.arrays import Array
+from kairos.panel.kernels import kernel
+
+Index = npt.NDArray[np.int64]
+
+DEPENDENT = 1e-13  # a row whose pivot falls below this share of its diagonal follows from the rows before it
+UNBOUND = 1e30  # inverse curvature of a row that doesn't bind
+FAILED, CONVERGED, POLISHED = 0, 1, 2
+
+
+class Problem(NamedTuple):
+    """The problem in units of the widest bounds and of the steepest slope; F and the rows are one matrix."""
+
+    lower: Array
+    upper: Array
+    point: Array
+    curvature: Array
+    linear: Array
+    power: Array
+    Z: Array  # (n, k + m)
+    k: int
+    cut: Index  # where the rows of w, |w| and |w − p| begin, and the end
+    low: Array
+    high: Array
+
+
+class Pieces(NamedTuple):
+    """Stretches between kinks, name after name."""
+
+    first: Index  # (n + 1,) of each name
+    length: Array  # (P,) and so on
+    size: Array  # slope of |w|
+    trade: Array  # slope of |w − p|
+    bought: Array  # (n,) what the bounds force to be bought and sold
+    sold: Array
+
+
+@kernel
+def pieces_of(p: Problem) -> Pieces:
+    """Cut each name's range at 0 and at its point, where something depends on that side."""
+    n, cut = len(p.lower), p.cut
+    at_zero, at_point = cut[1] < cut[2], cut[2] < cut[3]
+    for i in range(n):
+        at_zero |= p.linear[1, i] != 0.0
+        at_point |= p.linear[2, i] != 0.0 or p.power[i] != 0.0
+    first, count = np.zeros(n + 1, dtype=np.int64), 0
+    length, size, trade = np.empty(3 * n), np.empty(3 * n), np.empty(3 * n)
+    bought, sold = np.empty(n), np.empty(n)
+    ends = np.empty(3)
+    for i in range(n):
+        start = p.lower[i]
+        ends[0] = min(max(0.0, start), p.upper[i]) if at_zero else start
+        ends[1] = min(max(p.point[i], start), p.upper[i]) if at_point else start
+        ends[2] = p.upper[i]
+        if ends[0] > ends[1]:
+            ends[0], ends[1] = ends[1], ends[0]
+        for end in ends:
+            if end > start:
+                middle = 0.5 * (start + end)
+                length[count] = end - start
+                size[count] = 1.0 if middle > 0.0 else -1.0
+                trade[count] = 1.0 if middle > p.point[i] else -1.0
+                start, count = end, count + 1
+        first[i + 1] = count
+        bought[i], sold[i] = max(p.lower[i] - p.point[i], 0.0), max(p.point[i] - p.upper[i], 0.0)
+    return Pieces(first, length[:count], size[:count], trade[:count], bought, sold)
+
+
+@kernel
+def forward(p: Problem, part: Array, out: Array) -> None:
+    """Fill in the value of each row, part (3, n) being w, |w| and |w − p|."""
+    for r in range(len(out)):
+        out[r] = 0.0
+    for a in range(3):
+        if p.cut[a] < p.cut[a + 1]:
+            for i in range(len(p.Z)):
+                v = part[a, i]
+                for r in range(p.cut[a], p.cut[a + 1]):
+                    out[r] += p.Z[i, r] * v
+
+
+@kernel
+def backward(p: Problem, multiplier: Array, out: Array) -> None:
+    """Fill in the slopes (3, n) of the rows with their multipliers."""
+    for a in range(3):
+        for i in range(len(p.Z)):
+            v = 0.0
+            for r in range(p.cut[a], p.cut[a + 1]):
+                v += p.Z[i, r] * multiplier[r]
+            out[a, i] = v
+
+
+@kernel
+def normal(p: Problem, M: Array, e: Array, S: Array) -> None:
+    """Fill in the lower half of A·B⁻¹·Aᵀ + diag(e)."""
+    m = len(e)
+    for r in range(m):
+        for q in range(m):
+            S[r, q] = 0.0
+        S[r, r] = e[r]
+    for i in range(len(p.Z)):
+        row = p.Z[i]
+        if M[0, i] == 0.0:
+            continue  # a name at its bound
+        pair = 0
+        for a in range(3):
+            for b in range(a + 1):
+                for r in range(p.cut[a], p.cut[a + 1]):
+                    v = row[r] * M[pair, i]
+                    if v != 0.0:
+                        for q in range(p.cut[b], min(p.cut[b + 1], r + 1)):
+                            S[r, q] += v * row[q]
+                pair += 1
+
+
+@kernel
+def factorise(S: Array) -> None:
+    """Cholesky factor, in place.
+
+    A row that depends on those before it gets an infinite pivot: its unknown stays 0.
+    """
+    for j in range(len(S)):
+        before = S[j, j]
+        pivot = before
+        for a in range(j):
+            pivot -= S[j, a] * S[j, a]
+        dependent = not pivot > DEPENDENT * before
+        S[j, j] = np.inf if dependent else math.sqrt(pivot)
+        for b in range(j + 1, len(S)):
+            total = S[b, j]
+            for a in range(j):
+                total -= S[b, a] * S[j, a]
+            S[b, j] = 0.0 if dependent else total / S[j, j]
+
+
+@kernel
+def substitute(L: Array, x: Array) -> None:
+    """Solve L·Lᵀ·x = b, in place of b."""
+    for j in range(len(x)):
+        for a in range(j):
+            x[j] -= L[j, a] * x[a]
+        x[j] /= L[j, j]
+    for j in range(len(x) - 1, -1, -1):
+        x[j] /= L[j, j]
+        for a in range(j):
+            x[a] -= L[j, a] * x[j]
