@@ -108,6 +108,7 @@ def test_a_users_model_is_audited_without_extra_work(adr_root) -> None:
     assert sum(line.compared for line in audit.lines if line.table == "models") > 0
 
 
+@pytest.mark.slow
 def test_beta_that_knows_its_own_day_ends_the_command_with_1(adr_root, monkeypatch, capsys, tmp_path) -> None:
     honest = BETAS.trailing_slope
 
@@ -148,6 +149,7 @@ def command(root: Path, capsys, *more: str, until: str = "betas") -> tuple[dict,
     return json.loads(capsys.readouterr().out), left.value.code
 
 
+@pytest.mark.slow
 def test_feature_less_its_mean_of_all_days_is_caught(adr_root, monkeypatch) -> None:
     honest = FEATURES._features
 

@@ -228,6 +228,7 @@ def test_the_shipped_tables_and_decisions_are_clean(tmp_path: Path) -> None:
     assert audit.compared > 1_000_000
 
 
+@pytest.mark.slow
 def test_what_is_in_sample_by_declaration_is_a_notice(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -245,6 +246,7 @@ def test_what_is_in_sample_by_declaration_is_a_notice(
     assert "whole sample" in shown["vol_regime"].note
 
 
+@pytest.mark.slow
 def test_the_command_prints_writes_and_leaves_with_its_code(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -144,6 +144,7 @@ def _known(of: Any) -> Any:
     return lambda seed, terms, strength: of(seed, terms, null_gate.KNOWN)
 
 
+@pytest.mark.slow
 def test_a_sound_gate_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not gate_audit(monkeypatch).too_many
 

@@ -514,6 +514,7 @@ def test_vacuum_spares_what_is_young(desk: Desk) -> None:
 # The demo
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_demo_goes_the_whole_way_and_twice_the_same_way(tmp_path: Path, times: int) -> None:
     folder = tmp_path / "demo"

@@ -46,6 +46,7 @@ def dm_market(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, cases.Dig
     return folder / "vendor", cases.of_market(folder / "vendor", folder / "a" / "kairos.duckdb", *ALONE)
 
 
+@pytest.mark.slow
 def test_a_market_is_the_same_bytes_in_another_process_from_shuffled_files(
     dm_market: tuple[Path, cases.Digests], tmp_path: Path
 ) -> None:

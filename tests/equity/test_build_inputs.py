@@ -61,6 +61,7 @@ def alive(market: Path) -> str:
         return str(con.sql(query).fetchall()[0][0])
 
 
+@pytest.mark.slow
 def test_a_late_delisting_reaches_every_table(market: Path) -> None:
     """The ticker trades on: from the action on it is another listing, in the windows of every table."""
     late(market, "SHARADAR_ACTIONS.csv", f"2016-03-01,delisted,{alive(market)},Late,1.0,N/A,N/A")
@@ -110,6 +111,7 @@ def test_inputs_that_move_during_a_build_stop_it(market: Path, monkeypatch: pyte
     assert {t.name: t.state for t in status(market / "k.duckdb", settings=SETTINGS)}["feat_trend"] == "stale"
 
 
+@pytest.mark.slow
 def test_backtests_do_not_displace_the_data_that_one_saw(market: Path) -> None:
     db = market / "k.duckdb"
     settings = load(overrides=["store.keep_snapshots=3"])

@@ -55,7 +55,13 @@ def test_every_table_that_ships_has_its_definition():
     assert tables == set(oracle.SHIPPED)
 
 
-@pytest.mark.parametrize("table", oracle.SHIPPED)
+QUICK = {"feat_composite_v5", "feat_composite_v8"}
+"""Tables that every run of the tests computes by the oracle; the others are among the slow ones."""
+
+
+@pytest.mark.parametrize(
+    "table", [t if t in QUICK else pytest.param(t, marks=pytest.mark.slow) for t in oracle.SHIPPED]
+)
 def test_a_table_is_its_definition(three_years, stored, table):
     """Every component and every result, and no further column."""
     expected = oracle.SHIPPED[table](stored)
@@ -90,6 +96,7 @@ def test_weights_that_ship_are_those_of_the_specification():
         assert dict(composite(name).exposure) == oracle.EXPOSURE
 
 
+@pytest.mark.slow
 def test_weights_by_information_coefficients(stored):
     """The table of weights: coefficients by the date on which they are known, and weights that follow."""
     for name, legs, signed in (
@@ -255,7 +262,10 @@ def test_only_what_is_new_is_made(own, three_years):
     assert not [row for row in found if row.state in ("stale", "not built")]
 
 
-@pytest.mark.parametrize("result", DEFINED)
+@pytest.mark.parametrize(
+    "result",
+    [*list(DEFINED)[:2], *(pytest.param(result, marks=pytest.mark.slow) for result in list(DEFINED)[2:])],
+)
 def test_an_own_composite_is_its_definition(own, own_stored, result):
     blend, names = DEFINED[result]
     table, _, column = result.partition(".")

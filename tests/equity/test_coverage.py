@@ -26,6 +26,7 @@ def counted(built, table, column):
     return of["date"][has].min() if has.any() else None, has.mean(), has[lately].mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "table",
     [

@@ -158,6 +158,7 @@ def check_grown(before, after, new):
     pd.testing.assert_frame_equal(after[list(before.columns)], before)
 
 
+@pytest.mark.slow
 def test_a_composite_of_the_user_renames_nothing(small):
     before = matrix(small)
     small.build(overrides=MINE)

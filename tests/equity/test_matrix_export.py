@@ -286,6 +286,7 @@ matrix_export.export_matrix(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("earlier", [False, True])
 def test_a_killed_export_leaves_what_was_there_and_the_next_one_cleans_up(db, out, earlier):
     before = write(db, *(f"T{i}" for i in range(12)))

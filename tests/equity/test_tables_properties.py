@@ -169,11 +169,19 @@ def random_inputs(table, seed, missing, *, T=420, N=6, max_gap=10):
     return Inputs(frame, load, (*table.inputs, *table.optional), 0.8, max_gap, lambda: ends)
 
 
+LAST_AND_EARLY = {-1, 253}
+
+
 @EACH
-def test_history_is_enough_on_the_simulated_market(simulated, table):
+@pytest.mark.parametrize(
+    "moments",
+    [LAST_AND_EARLY, pytest.param({-2, 0, 400, 450, 100}, marks=pytest.mark.slow)],
+    ids=["the last and an early one", "others"],
+)
+def test_history_is_enough_on_the_simulated_market(simulated, table, moments):
     x = simulated.context().panels(PRICES).inputs((*table.inputs, *table.optional))
     T = len(x.frame.sessions)
-    for t in sorted({T - 1, T - 2, T // 2, 400, 450, 253, 100}):
+    for t in sorted(moment % T if moment else T // 2 for moment in moments):
         assert not (wrong := slice_differs(table, x, t)), wrong
 
 
@@ -244,7 +252,7 @@ AS_OF = [
     ("simulated", dt.date(2016, 2, 1)),  # shortly after a bankruptcy
     pytest.param(("simulated", dt.date(2016, 8, 2)), marks=pytest.mark.slow),  # last trade before a merger
     pytest.param(("by_hand", dt.date(2020, 4, 15)), marks=pytest.mark.slow),  # within gaps, before any end
-    ("by_hand", dt.date(2020, 4, 23)),  # the session after the ends
+    pytest.param(("by_hand", dt.date(2020, 4, 23)), marks=pytest.mark.slow),  # the session after the ends
 ]
 
 

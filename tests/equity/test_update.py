@@ -105,6 +105,7 @@ def test_night_after_night_equals_a_rebuild(vendor, tmp_path):
     assert tables(desk.db) == desk.rebuilt()
 
 
+@pytest.mark.slow
 def test_a_night_writes_the_newest_parts_only(vendor, tmp_path):
     desk = Desk(tmp_path, vendor, 480)
     before = open_store(desk.db, SETTINGS).snapshot()
@@ -150,6 +151,7 @@ def readjusted(vendor, upto, tickers, columns, factor):
     return rows.assign(lastupdated=vendor.days[-1])
 
 
+@pytest.mark.slow
 def test_dividends_rewrite_histories_of_closeadj(vendor, tmp_path):
     """They reach the market, betas, scores, composites and regime; what reads other prices stays."""
     desk = Desk(tmp_path, vendor, 470)
@@ -164,6 +166,7 @@ def test_dividends_rewrite_histories_of_closeadj(vendor, tmp_path):
     assert tables(desk.db) == desk.rebuilt()
 
 
+@pytest.mark.slow
 def test_a_split_rewrites_histories(vendor, tmp_path):
     desk = Desk(tmp_path, vendor, 470)
     alive = vendor.tables["SEP"].query("date == @vendor.days[470]")["ticker"].unique()[3:5]

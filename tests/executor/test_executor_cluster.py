@@ -169,6 +169,7 @@ def test_walk_forward_fits(
     assert (sum(counted.done.values()), counted.lost) == (2, 1)
 
 
+@pytest.mark.slow
 def test_minute_signals(
     cluster: Any,
     counted: Counted,
@@ -193,6 +194,7 @@ def test_minute_signals(
     assert (sum(counted.done.values()), counted.lost) == (6, 1)
 
 
+@pytest.mark.slow
 def test_a_sweep(
     cluster: Any,
     counted: Counted,

@@ -146,6 +146,7 @@ def test_a_damaged_manifest(
     server.done(*commands[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", [cut])
 def test_damage_in_a_desk(
     server: Server, trained: Path, tmp_path: Path, harm: Callable[[Path], None]

@@ -63,10 +63,12 @@ def full_desk(server: Server, place: Path, start: Path, words: list[object], lef
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_no_room_for_a_part(server: Server, loaded: Path, mount: Mount) -> None:
     full_store(server, mount("disk", 64), loaded, ["build", "feat_adv"], 200_000)
 
 
+@pytest.mark.slow
 def test_no_room_for_models(server: Server, trained: Path, mount: Mount) -> None:
     full_desk(server, mount("disk", 128), trained, ["train", "--set", "adr.model.selection=ic"], 10_000)
 

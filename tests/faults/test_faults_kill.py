@@ -119,6 +119,7 @@ def test_build_is_killed(server: Server, loaded: Path, tmp_path: Path) -> None:
     kill_often(work, tmp_path / "killed", 2, seed=1)
 
 
+@pytest.mark.slow
 def test_train_is_killed(server: Server, trained: Path, tmp_path: Path) -> None:
     words: list[object] = ["train", "--set", "adr.model.selection=ic"]
     kill_often(adr(server, trained, words, tmp_path / "aside"), tmp_path / "killed", 2, seed=3)

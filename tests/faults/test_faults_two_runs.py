@@ -56,6 +56,7 @@ def test_the_second_build_is_refused_and_the_third_waits(
     assert {"main.feat_adv", "main.feat_trend"} <= set(tables(db))
 
 
+@pytest.mark.slow
 def test_the_second_training_is_refused_and_the_third_waits(
     server: Server, trained: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +138,7 @@ print(len(rows), count, con.execute("SELECT count(*) FROM duckdb_views() WHERE N
 """
 
 
+@pytest.mark.slow
 def test_a_reader_keeps_its_state_to_the_end(
     server: Server, loaded: Path, files: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -366,6 +366,7 @@ def test_killing_a_publisher_leaves_a_complete_catalog(filled):
     assert not filled.layout.next.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
     [
