@@ -181,6 +181,17 @@ def test_turnover_gives_way_before_the_sector():
     assert set(found.binding) - {"turnover"} == {"sector a"}
 
 
+def test_a_turnover_that_misses_by_next_to_nothing_gives_way():
+    """Ten names that may not be held any more take a turnover of 2 · 0.1; there is 1e-8 less."""
+    previous = np.r_[np.full(10, 0.01), np.full(90, 0.01)]
+    gone = replace(long_only(previous, 0.03, turnover=0.2 - 1e-8), upper=np.r_[np.zeros(10), np.ones(90)])
+    found = nearest(previous, gone)
+    (one,) = found.relaxed
+    assert one.kind == "turnover"
+    assert one.relaxed == pytest.approx(0.2, abs=2 * ROUNDED_UP)
+    assert not found.limits.broken(found.weight)
+
+
 def test_name_sector_and_turnover_give_way_together():
     """Ten names of one sector: each must reach 10 %, the sector 100 %, and all is to be bought from cash."""
     rules = sector_rules(np.zeros(10, dtype=int), ["Energy"], np.array([0.5]))

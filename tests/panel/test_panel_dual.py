@@ -81,7 +81,7 @@ def test_what_cannot_be_is_proven_so(seed: int) -> None:
     assert dual.search(short, pieces_of(short))[2] == FAILED
     gone = np.where(p.point > np.median(p.point), 0.0, p.upper)
     least = p.point[gone == 0.0].sum()
-    tight = p._replace(upper=gone, high=np.array([*np.full(6, 1.0), INF, 1.9 * least]), low=p.low * 1.0)
+    tight = p._replace(upper=gone, high=np.array([*np.full(6, 1.0), INF, 1.9 * least]), low=p.low.copy())
     tight.low[6] = -INF
     assert dual.search(tight, pieces_of(tight))[2] == FAILED
     room = tight._replace(high=np.array([*np.full(6, 1.0), INF, 2.1 * least]))

@@ -22,9 +22,11 @@ import numpy as np
 from kairos.panel.arrays import Array
 from kairos.panel.kernels import kernel
 from kairos.panel.rows import (
+    EXACT,
     FAILED,
     POLISHED,
     UNBOUND,
+    UNDECIDED,
     Index,
     Pieces,
     Problem,
@@ -32,17 +34,17 @@ from kairos.panel.rows import (
     factorise,
     forward,
     normal,
+    put,
+    see,
     substitute,
 )
 
 STEPS = 60
 HALVINGS = 30
-EXACT = 1e-12  # rows are met to this, in units of the widest bounds
 DAMPING = 1e-3  # at most; less as the rows come closer
 RISE = 1e-4  # share of the slope's promise that a step must keep
 PROVE = 4  # steps between attempts to prove that no w keeps all rows
 PROOF = 1e-9  # by how much, over what the multipliers weigh, limits must miss each other
-UNDECIDED = -1
 
 
 @kernel
@@ -73,8 +75,8 @@ def search(p: Problem, pieces: Pieces) -> tuple[Array, Array, int, int]:
         substitute(S, move)
         for r in range(m):
             if e[r] == UNBOUND:
-                move[r] = 0.0
-        length, found = 1.0, False
+                move[r] = 0.0  # not nearly 0, which would count as pressing
+        length = 1.0
         for _ in range(HALVINGS):
             promise = 0.0
             for r in range(m):
@@ -85,14 +87,12 @@ def search(p: Problem, pieces: Pieces) -> tuple[Array, Array, int, int]:
                 promise += excess[r] * (ahead[r] - multiplier[r])
             after = _answer(p, pieces, ahead, back, part, free)
             if after >= worth + RISE * promise - 1e-15 * (1.0 + abs(worth)):
-                found = True
                 break
             length *= 0.5
-        if not found:
+        else:
             return part[0], multiplier, UNDECIDED, step
         worth = after
-        for r in range(m):
-            multiplier[r] = ahead[r]
+        multiplier[:] = ahead
     return part[0], multiplier, UNDECIDED, STEPS
 
 
@@ -110,13 +110,9 @@ def _excess(low: float, high: float, value: float, multiplier: float) -> float:
 def _answer(p: Problem, pieces: Pieces, multiplier: Array, back: Array, part: Array, free: Index) -> float:
     """Fill in what each name does given the multipliers, and the piece it is in or −1; return D."""
     backward(p, multiplier, back)
-    worth = 0.0
-    for r in range(len(multiplier)):
-        if multiplier[r] != 0.0:
-            worth -= multiplier[r] * (p.high[r] if multiplier[r] > 0.0 else p.low[r])
+    worth = -_limited(p, multiplier)
     for i in range(len(p.lower)):
-        c, point = p.curvature[i], p.point[i]
-        slope = p.linear[0, i] + back[0, i]
+        c, slope = p.curvature[i], p.linear[0, i] + back[0, i]
         at_zero, at_point = p.linear[1, i] + back[1, i], p.linear[2, i] + back[2, i]
         w, end, free[i] = p.lower[i], p.lower[i], -1
         for j in range(pieces.first[i], pieces.first[i + 1]):
@@ -128,36 +124,40 @@ def _answer(p: Problem, pieces: Pieces, multiplier: Array, back: Array, part: Ar
                 w, free[i] = there, j
                 break
             w = end
-        if abs(w - point) < 1e-14:
-            w = point
-        part[0, i], part[1, i], part[2, i] = w, abs(w), abs(w - point)
+        put(p, part, i, w)
+        w = part[0, i]
         worth += 0.5 * c * w * w + slope * w + at_zero * part[1, i] + at_point * part[2, i]
     return worth
 
 
 @kernel
+def _limited(p: Problem, multiplier: Array) -> float:
+    """λ times the limits that it presses against."""
+    total = 0.0
+    for r in range(len(multiplier)):
+        if multiplier[r] != 0.0:
+            total += multiplier[r] * (p.high[r] if multiplier[r] > 0.0 else p.low[r])
+    return total
+
+
+@kernel
 def _bend(p: Problem, pieces: Pieces, free: Index, M: Array) -> None:
-    """Fill in each name's inverse curvature, seen by w, |w| and |w − p|: pairs 00, 10, 11, 20, 21, 22."""
+    """Fill in each name's inverse curvature, 0 for one at its bound."""
     for i in range(len(free)):
         j = free[i]
         if j < 0:
-            for pair in range(6):
-                M[pair, i] = 0.0
-            continue
-        v, size, trade = 1.0 / p.curvature[i], pieces.size[j], pieces.trade[j]
-        M[0, i], M[1, i], M[2, i] = v, size * v, v
-        M[3, i], M[4, i], M[5, i] = trade * v, trade * size * v, v
+            see(M, i, 0.0, 1.0, 1.0)
+        else:
+            see(M, i, 1.0 / p.curvature[i], pieces.size[j], pieces.trade[j])
 
 
 @kernel
 def _impossible(p: Problem, pieces: Pieces, multiplier: Array, back: Array) -> bool:
-    """Whether the multipliers prove that no w keeps all rows: even the least λ·A(w) is above λ's limits."""
-    backward(p, multiplier, back)
-    least = weight = 0.0
-    for r in range(len(multiplier)):
-        if multiplier[r] != 0.0:
-            weight += abs(multiplier[r])
-            least -= multiplier[r] * (p.high[r] if multiplier[r] > 0.0 else p.low[r])
+    """Whether the multipliers prove that no w keeps all rows: even the least λ·A(w) is above λ's limits.
+
+    `back` is the rows' slopes with these multipliers, as the last answer has left it.
+    """
+    least = -_limited(p, multiplier)
     for i in range(len(p.lower)):
         w, end = p.lower[i], p.lower[i]
         for j in range(pieces.first[i], pieces.first[i + 1]):
@@ -166,4 +166,4 @@ def _impossible(p: Problem, pieces: Pieces, multiplier: Array, back: Array) -> b
                 break
             w = end
         least += back[0, i] * w + back[1, i] * abs(w) + back[2, i] * abs(w - p.point[i])
-    return least > PROOF * weight
+    return bool(least > PROOF * np.abs(multiplier).sum())

@@ -42,9 +42,12 @@ from kairos.panel.arrays import Array
 from kairos.panel.kernels import kernel
 from kairos.panel.rows import (
     CONVERGED,
+    EXACT,
     FAILED,
+    NEAR,
     POLISHED,
     UNBOUND,
+    UNDECIDED,
     Index,
     Pieces,
     Problem,
@@ -53,6 +56,8 @@ from kairos.panel.rows import (
     forward,
     normal,
     pieces_of,
+    put,
+    see,
     substitute,
 )
 
@@ -61,7 +66,6 @@ ACCURACY = 1e-11  # of the complementarity, in units of the objective's steepest
 RESIDUAL = 1e-10  # of rows and slopes, in the same units
 POLISHES = 20  # Newton steps; one or two do where the first guess of bounds is right
 PULL = 1e-8  # slopes below it are none when the polished point is judged
-EXACT = 1e-12  # rows are met to this
 SNAP, LOOSE = 4e-16, 3e-10  # a bound or kink that is closer is meant
 DIVERGED = 1e12
 WEIGHT, SIZE, TRADE = 0, 1, 2
@@ -183,10 +187,10 @@ def minimise(
         np.ascontiguousarray(np.concatenate([factor * math.sqrt(unit / steep), rows]).T), k,
         np.array([0, *np.searchsorted(of, [SIZE, TRADE]) + k, len(rows) + k]), low / unit, high / unit,
     )  # fmt: skip
-    pieces, end = pieces_of(problem), dual.UNDECIDED
+    pieces, end = pieces_of(problem), UNDECIDED
     if not k and not power.any() and curvature.min() > 0.0:
         w, multiplier, end, iterations = dual.search(problem, pieces)
-    if end == dual.UNDECIDED:
+    if end == UNDECIDED:
         w, multiplier, end, iterations = _search(problem, pieces)
     w = np.clip(w * unit, lower, upper)
     close = SNAP if end == POLISHED else LOOSE  # the units' rounding, and what the iteration stops short of
@@ -514,9 +518,7 @@ def _settle(p: Problem, pieces: Pieces, state: State, i: int, part: Array) -> in
             inside = j
     if inside >= 0:
         return inside
-    if abs(on - p.point[i]) < 1e-14:
-        on = p.point[i]
-    part[0, i], part[1, i], part[2, i] = on, abs(on), abs(on - p.point[i])
+    put(p, part, i, on)
     return -1
 
 
@@ -537,19 +539,15 @@ def _slopes(p: Problem, pieces: Pieces, part: Array, multiplier: Array, free: In
     backward(p, multiplier, at.back)
     for i in range(len(free)):
         j = free[i]
-        at.rhs[i] = 0.0
-        for pair in range(6):
-            at.M[pair, i] = 0.0
         if j < 0:
+            at.rhs[i] = 0.0
+            see(at.M, i, 0.0, 1.0, 1.0)
             continue
-        size, trade = pieces.size[j], pieces.trade[j]
         at.rhs[i] = _slope(p, pieces, part, at.back, i, j)
         bend = p.curvature[i]
         if p.power[i] > 0.0:
             bend += 0.75 * p.power[i] / math.sqrt(part[2, i])
-        v = 1.0 / bend
-        at.M[0, i], at.M[1, i], at.M[2, i] = v, size * v, v
-        at.M[3, i], at.M[4, i], at.M[5, i] = trade * v, trade * size * v, v
+        see(at.M, i, 1.0 / bend, pieces.size[j], pieces.trade[j])
 
 
 @kernel
@@ -591,10 +589,7 @@ def _stay(p: Problem, pieces: Pieces, part: Array, i: int, j: int) -> int:
     end = start + pieces.length[j]
     if start <= part[0, i] <= end:
         return j
-    on = start if part[0, i] < start else end
-    if abs(on - p.point[i]) < 1e-14:
-        on = p.point[i]
-    part[0, i], part[1, i], part[2, i] = on, abs(on), abs(on - p.point[i])
+    put(p, part, i, start if part[0, i] < start else end)
     return -1
 
 
@@ -604,14 +599,13 @@ def _leave(p: Problem, pieces: Pieces, part: Array, back: Array, i: int) -> int:
     end, into = p.lower[i], -1
     for j in range(pieces.first[i], pieces.first[i + 1]):
         start, end = end, end + pieces.length[j]
-        if end - start < 2e-14:
+        if end - start < 2.0 * NEAR:
             continue
-        if part[0, i] >= end - 1e-14:
+        if part[0, i] >= end - NEAR:
             into = j if _slope(p, pieces, part, back, i, j) > PULL else -1  # the last one is next to it
-        elif part[0, i] <= start + 1e-14:
-            if into >= 0:
-                break
-            into = j if _slope(p, pieces, part, back, i, j) < -PULL else -1
+        elif part[0, i] <= start + NEAR:
+            if into < 0 and _slope(p, pieces, part, back, i, j) < -PULL:
+                into = j
             break
     if into >= 0 and p.power[i] > 0.0 and part[2, i] == 0.0:
         _depart(p, pieces, part, i, into, abs(_slope(p, pieces, part, back, i, into)))

@@ -16,7 +16,9 @@ Index = npt.NDArray[np.int64]
 
 DEPENDENT = 1e-13  # a row whose pivot falls below this share of its diagonal follows from the rows before it
 UNBOUND = 1e30  # inverse curvature of a row that doesn't bind
-FAILED, CONVERGED, POLISHED = 0, 1, 2
+EXACT = 1e-12  # rows are met to this, in units of the widest bounds
+NEAR = 1e-14  # a bound or kink that is closer is meant
+UNDECIDED, FAILED, CONVERGED, POLISHED = -1, 0, 1, 2
 
 
 class Problem(NamedTuple):
@@ -99,6 +101,21 @@ def backward(p: Problem, multiplier: Array, out: Array) -> None:
             for r in range(p.cut[a], p.cut[a + 1]):
                 v += p.Z[i, r] * multiplier[r]
             out[a, i] = v
+
+
+@kernel
+def put(p: Problem, part: Array, i: int, w: float) -> None:
+    """Fill in w, |w| and |w − p| of a name that is at a bound or kink."""
+    if abs(w - p.point[i]) < NEAR:
+        w = p.point[i]
+    part[0, i], part[1, i], part[2, i] = w, abs(w), abs(w - p.point[i])
+
+
+@kernel
+def see(M: Array, i: int, v: float, size: float, trade: float) -> None:
+    """Fill in a name's inverse curvature v, seen by w, |w| and |w − p|: pairs 00, 10, 11, 20, 21, 22."""
+    M[0, i], M[1, i], M[2, i] = v, size * v, v
+    M[3, i], M[4, i], M[5, i] = trade * v, trade * size * v, v
 
 
 @kernel

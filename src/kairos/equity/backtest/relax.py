@@ -135,7 +135,7 @@ def least_excess(limits: Limits, kind: str, free: list[str]) -> float:
         A_eq=sparse.hstack([weight - step, np.zeros((n, 1))], format="csr"),
         b_eq=limits.previous,
         method="highs",
-        options={"primal_feasibility_tolerance": 1e-10},
+        options={"primal_feasibility_tolerance": 1e-10},  # the least that it takes, well below HOLDS
     )
     if result.x is None:
         raise WorkError(
