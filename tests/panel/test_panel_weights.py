@@ -5,33 +5,51 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kairos.panel import approach, drift
+from kairos.panel import approach, hold, positions
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 @pytest.mark.parametrize("rows", [range(3, 4), range(9), range(5, 30)])
-def test_drift_is_growth_since_the_first_row(rows: range, sign: float) -> None:
+def test_an_account_holds_positions_and_pays_interest(rows: range, sign: float) -> None:
     rng = np.random.default_rng(len(rows))
-    x = np.exp(rng.normal(size=(30, 50)).cumsum(axis=0))
+    x = np.exp(0.02 * rng.normal(size=(30, 50)).cumsum(axis=0))
     columns = np.flatnonzero(rng.random(50) < 0.6)
-    weight = rng.random(50) * np.where(np.arange(50) % 3, 1.0, sign)
+    weight = rng.random(50) / 20 * np.where(np.arange(50) % 3, 1.0, sign)
     until = rng.integers(rows.start, 40, 50)
+    days = rng.integers(1, 5, 30).astype(float)
+    cash, financing, borrow = rates = (0.01, 0.05, 0.03)
 
-    part, sums = drift(x, rows, columns, weight, until)
+    part, sums = hold(x, rows, columns, weight, until, days, rates)
 
     every = weight[columns] * (x[rows][:, columns] / x[rows.start, columns])
     counts = np.array(rows)[:, None] < until[columns]
-    want = np.where(counts, every, 0.0)
-    np.testing.assert_array_equal(part, want)
-    np.testing.assert_allclose(
-        sums, [every.sum(axis=1), want.sum(axis=1), np.abs(want).sum(axis=1), counts.sum(axis=1)], rtol=1e-13
-    )
+    there = np.where(counts, every, 0.0)
+    long, short = np.maximum(there, 0.0).sum(axis=1), np.maximum(-there, 0.0).sum(axis=1)
+    equity, money = [1.0], 1.0 - every[0].sum()
+    for k in range(1, len(rows)):
+        gross = long[k - 1] + short[k - 1]
+        yearly = cash * max(equity[-1] - gross, 0.0) - financing * max(gross - equity[-1], 0.0)
+        money += (yearly - borrow * short[k - 1]) * days[rows[k]] / 365
+        equity.append(money + every[k].sum())
+    np.testing.assert_allclose(part, there / np.array(equity)[:, None], rtol=1e-13)
+    want = [equity, (long + short) / equity, (long - short) / equity, counts.sum(axis=1)]
+    np.testing.assert_allclose(sums, want, rtol=1e-13, atol=1e-15)
 
 
-def test_drift_of_nothing() -> None:
-    part, sums = drift(np.ones((3, 2)), range(3), np.array([], dtype=int), np.zeros(2), np.full(2, 9))
+def test_an_account_of_cash_only() -> None:
+    none = np.array([], dtype=int)
+    part, sums = hold(np.ones((3, 2)), range(3), none, np.zeros(2), np.full(2, 9), np.ones(3), (0.0,) * 3)
     assert part.shape == (3, 0)
-    assert not sums.any()
+    assert sums.tolist() == [[1.0] * 3, [0.0] * 3, [0.0] * 3, [0.0] * 3]
+
+
+def test_positions_are_the_weights_other_than_zero() -> None:
+    weight = np.where(np.arange(50) % 3, 0.0, np.random.default_rng(1).normal(size=50))
+    columns, part, gross, net = positions(weight)
+    np.testing.assert_array_equal(columns, np.flatnonzero(weight))
+    np.testing.assert_array_equal(part, weight[columns])
+    assert (gross, net) == (pytest.approx(np.abs(weight).sum()), pytest.approx(weight.sum()))
+    assert len(positions(np.zeros(4))[0]) == 0
 
 
 @pytest.mark.parametrize("spare", [0.0, 0.1, 1.0, np.inf])

@@ -224,21 +224,23 @@ def build_frame(
             inside = row >= start
             rows = np.flatnonzero(inside if chosen is None else inside & chosen[known][index])
             index, row = index[rows], row[rows]
-        column = begins[known].astype(kind)[index]
+        column = np.take(begins[known].astype(kind), index)
         for starts in later:
             begun = starts[known]
-            again = np.flatnonzero((begun < len(sessions))[index])  # few tickers have a second listing
+            again = np.flatnonzero(np.take(begun < len(sessions), index))  # few tickers have a second listing
             column[again] = column[again] + (row[again] >= begun[index[again]])
         found.append((column, row - row.dtype.type(start), rows))
     seen = np.zeros(len(name), dtype=np.bool_)
     for column, _, _ in found:
         seen[column] = True
     position = (np.cumsum(seen) - 1).astype(kind)
-    placed = tuple(
-        PartRows(part.select(["ticker", "date"]), position[column] * kind(T) + row, rows)
-        for part, (column, row, rows) in zip(parts, found, strict=True)
-    )
-    return Frame(sessions[start:], name[seen], number[seen], first[seen], placed, start)
+    placed = []
+    for part, (column, row, rows) in zip(parts, found, strict=True):
+        cell = np.take(position, column)
+        cell *= kind(T)  # in place: the arrays are long
+        cell += row
+        placed.append(PartRows(part.select(["ticker", "date"]), cell, rows))
+    return Frame(sessions[start:], name[seen], number[seen], first[seen], tuple(placed), start)
 
 
 def rows_of(sessions: np.ndarray[Any, np.dtype[np.datetime64]], date: np.ndarray[Any, Any]) -> Ints:
@@ -251,7 +253,7 @@ def rows_of(sessions: np.ndarray[Any, np.dtype[np.datetime64]], date: np.ndarray
     day = (date - sessions[0]).astype(np.int64)
     if len(day) and (day.min() < 0 or day.max() >= span):
         day = np.where((day < 0) | (day >= span), span, day)
-    rows: Ints = row_of_day[day]
+    rows: Ints = np.take(row_of_day, day)
     return rows
 
 

@@ -21,7 +21,7 @@ a session earlier is passed through `lag`.
 * `lag`, `last_valid`, `carry`, `returns`, `change`: the past of a column
 * `pick`, `place`: values by their flat cell
 * `in_force`, `take`: announcements that hold until the next one; `expanding_quantile`: of a series before t
-* `drift`, `approach`: weights that grow with their columns, and move towards targets
+* `hold`, `positions`, `approach`: weights in an account, and how they move towards targets
 * `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`,
   `quantile_of`, `inner`: the cross-section of a date
 """
@@ -56,7 +56,7 @@ from kairos.panel.lag import (
 )
 from kairos.panel.recursive import exponential, warmup
 from kairos.panel.rolling import Rolling
-from kairos.panel.weights import approach, drift
+from kairos.panel.weights import approach, hold, positions
 
 __all__ = [
     "Array",
@@ -69,10 +69,10 @@ __all__ = [
     "change",
     "clipped_z",
     "demean",
-    "drift",
     "expanding_quantile",
     "exponential",
     "group_mean",
+    "hold",
     "in_force",
     "inner",
     "lag",
@@ -81,6 +81,7 @@ __all__ = [
     "neutralise",
     "pick",
     "place",
+    "positions",
     "quantile_of",
     "rank",
     "returns",

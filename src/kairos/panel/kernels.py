@@ -30,6 +30,8 @@ COV, CORR, BETA, RESIDUAL_STD = 0, 1, 2, 3
 MIN, MAX, DRAWDOWN = 0, 1, 2
 FORGOTTEN = 1e-12  # weight below which an aged average is left out, so that a slice need not reach back to it
 
+DAYS_PER_YEAR = 365.0
+
 ROUNDING = 1e-12
 """Sums of weights that differ by less are equal."""
 
@@ -472,16 +474,30 @@ def expanding_quantile(x: Array, level: float, min_obs: int, out: Array) -> None
 
 
 @kernel
-def drift(
+def interest(gross: float, short: float, days: float, rates: tuple[float, float, float]) -> float:
+    """Return on equity of ``days`` calendar days, ACT/365; yearly rates on cash, of borrowing and of shorts.
+
+    Exposures are fractions of equity, shorts counted positive. Cash is what gross exposure leaves of equity.
+    """
+    cash, financing, borrow = rates
+    yearly = cash * max(1.0 - gross, 0.0) - financing * max(gross - 1.0, 0.0) - borrow * short
+    return yearly * days / DAYS_PER_YEAR
+
+
+@kernel
+def hold(
     x: Array,
     first: int,
     columns: npt.NDArray[np.int64],
     weight: Array,
     until: npt.NDArray[np.int64],
+    days: Array,
+    rates: tuple[float, float, float],
     part: Array,
     sums: Array,
 ) -> None:
-    """Fill in weight · xₜ/x₀ for the rows of ``part``, with 0 the ``first`` row, and the sums of each row."""
+    """Fill in the rows of an account that is not traded, with 0 the ``first`` row; see `weights.hold`."""
+    cash, before, exposure, short = 0.0, 1.0, 0.0, 0.0
     for k in range(part.shape[0]):
         t = first + k
         total = kept = size = number = 0.0
@@ -496,7 +512,14 @@ def drift(
             part[k, i] = value
             kept += value
             size += abs(value)
-        sums[0, k], sums[1, k], sums[2, k], sums[3, k] = total, kept, size, number
+        if k == 0:
+            cash = 1.0 - total
+        else:
+            cash += before * interest(exposure / before, short / before, days[t], rates)
+        before, exposure, short = cash + total if k else 1.0, size, (size - kept) / 2.0
+        sums[0, k], sums[1, k], sums[2, k], sums[3, k] = before, size / before, kept / before, number
+        for i in range(columns.size):
+            part[k, i] /= before
 
 
 @kernel
@@ -529,6 +552,19 @@ def approach(
         whole = step[i] == target[i] - weight[j]
         weight[j] = target[i] if whole else weight[j] + step[i]
         left[i] = not whole and (target[i] != 0.0 or weight[j] != 0.0)
+
+
+@kernel
+def positions(weight: Array, columns: npt.NDArray[np.int64], part: Array) -> tuple[int, float, float]:
+    """Fill in the columns with a weight and their weights; their number, sum of absolute values and sum."""
+    number, gross, net = 0, 0.0, 0.0
+    for j in range(weight.size):
+        if weight[j] != 0.0:
+            columns[number], part[number] = j, weight[j]
+            number += 1
+            gross += abs(weight[j])
+            net += weight[j]
+    return number, gross, net
 
 
 # Cross-section --------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,15 +217,17 @@ def _table_from_json(raw: dict[str, Any], folder: Path) -> Table:
         columns=tuple((name, kind) for name, kind in raw["columns"]),
         meta=raw["meta"],
         sql=raw.get("sql", ""),
-        parts=tuple(
-            Part(
-                path=folder / part["path"],
-                digest=Path(part["path"]).stem,
-                rows=part["rows"],
-                bytes=part["bytes"],
-                lo=part["lo"] and dt.date.fromisoformat(part["lo"]),
-                hi=part["hi"] and dt.date.fromisoformat(part["hi"]),
-            )
-            for part in raw["parts"]
-        ),
+        parts=tuple(_part_from_json(folder, **part) for part in raw["parts"]),
+    )
+
+
+@lru_cache(maxsize=1 << 14)  # the manifests that are kept have most of their parts in common
+def _part_from_json(folder: Path, path: str, rows: int, bytes: int, lo: str | None, hi: str | None) -> Part:  # noqa: A002 - as stored
+    return Part(
+        path=folder / path,
+        digest=Path(path).stem,
+        rows=rows,
+        bytes=bytes,
+        lo=dt.date.fromisoformat(lo) if lo else None,
+        hi=dt.date.fromisoformat(hi) if hi else None,
     )

@@ -11,7 +11,7 @@ from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.strategy import Target
 from kairos.errors import WorkError
-from kairos.panel import approach, drift
+from kairos.panel import approach, hold, positions
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -141,43 +141,27 @@ class Account:
         return next((row for row in tries if self.market.priced[row, self.order.names].any()), last)
 
     def _hold(self, to: int) -> None:
-        """Drift from the present close to the close of row `to`.
-
-        In units of the equity at the start: position_i(u) = w_i · V_i(u) / V_i(t), interest and fees are
-        paid out of cash day by day, and r_u = E_u / E_{u-1} - 1 with E = cash + Σ positions.
-        """
+        """Drift from the present close to the close of row `to`; interest and fees are paid day by day."""
         market, t, held = self.market, self.row, self.held
+        days, rates = market.days, self.costs.rates
+        share, (equity, gross, net, names) = hold(
+            market.value, range(t, to + 1), held, self.weight, market.settled, days, rates
+        )
+        if equity.min() <= 0.0:
+            day = market.frame.sessions[t + int(np.argmax(equity <= 0.0))]
+            raise WorkError(
+                f"the book has lost everything on {day}: its shorts lost more than it owned; "
+                "lower the leverage or check the prices"
+            )
         rows = slice(t + 1, to + 1)
-        position, sums = drift(market.value, range(t, to + 1), held, self.weight, market.settled)
-        invested, net, gross, names = sums  # what is settled on the way is cash: it counts in the first only
-        equity = self._equity(t, invested, gross, gross - net)
         self.ret[rows] = equity[1:] / equity[:-1] - 1.0
-        self.gross[rows], self.net[rows] = gross[1:] / equity[1:], net[1:] / equity[1:]
-        self.names[rows] = names[1:]
+        self.gross[rows], self.net[rows], self.names[rows] = gross[1:], net[1:], names[1:]
         if self.keep_book:
-            shares = position[1:] / equity[1:, None]
-            self.book.update((t + 1 + i, (held, share)) for i, share in enumerate(shares))
-        self.weight[held] = position[-1] / equity[-1]
+            self.book.update((t + i, (held, share[i])) for i in range(1, len(share)))
+        self.weight[held] = share[-1]
         if names[-1] < len(held):
             self.held = held[market.settled[held] > to]
         self.row = to
-
-    def _equity(self, t: int, invested: Vector, gross: Vector, twice_short: Vector) -> Vector:
-        """Equity at the closes from t on: cash, out of which interest and fees are paid, and positions.
-
-        The shorts are half of what gross exceeds net exposure by.
-        """
-        cash, equity = 1.0 - invested[0], np.ones(len(invested))
-        for i, days in enumerate(self.market.days[t + 1 : t + len(invested)]):
-            before = equity[i]
-            cash += before * self.costs.carry(gross[i] / before, twice_short[i] / 2.0 / before, days)
-            equity[i + 1] = cash + invested[i + 1]
-            if equity[i + 1] <= 0.0:
-                raise WorkError(
-                    f"the book has lost everything on {self.market.frame.sessions[t + 1 + i]}: its shorts "
-                    "lost more than it owned; lower the leverage or check the prices"
-                )
-        return equity
 
     def _trade(self) -> None:
         """Move towards the order's weights as far as prices and participation allow, and pay for it."""
@@ -191,9 +175,8 @@ class Account:
         self.cost[t] += cost
         self.turnover[t] += float(np.abs(step).sum())
         self.ret[t] = (1.0 + self.ret[t]) * (1.0 - cost) - 1.0
-        self.held = np.flatnonzero(self.weight != 0.0)
-        weight = self.weight[self.held]
-        self.gross[t], self.net[t], self.names[t] = np.abs(weight).sum(), weight.sum(), len(weight)
+        self.held, weight, self.gross[t], self.net[t] = positions(self.weight)
+        self.names[t] = len(weight)
         if self.keep_book:
             self.book[t] = (self.held, weight)
         if cost:  # it is paid out of cash, so the positions weigh more in what is left
@@ -220,13 +203,12 @@ class Account:
             waiting = still & ~self.market.priced[self.row, order.names]
             self.unpriced += int(waiting.sum())
             still = still & ~waiting
-        at = np.flatnonzero(still)
-        self.order = replace(
-            order,
-            names=order.names[at],
-            weight=order.weight[at],
-            adv=order.adv[at],
-            volatility=order.volatility[at],
-        )
-        if not len(at):
-            self.order = None
+        at, self.order = np.flatnonzero(still), None
+        if len(at):
+            self.order = replace(
+                order,
+                names=order.names[at],
+                weight=order.weight[at],
+                adv=order.adv[at],
+                volatility=order.volatility[at],
+            )

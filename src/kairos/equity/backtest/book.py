@@ -19,7 +19,7 @@ from kairos.equity.backtest.optimise import Optimiser
 from kairos.equity.backtest.relax import Relaxation
 from kairos.equity.backtest.signals import Signals
 from kairos.equity.backtest.skill import Skill
-from kairos.equity.backtest.strategy import CrossSection, Holding, Target, decide, select
+from kairos.equity.backtest.strategy import CrossSection, Holding, Target, decide, select, union
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def within_limits(
     if not len(scored.names):
         return Book(held if recalls else NOTHING)
     costs = Costs.of(strategy.backtest)
-    names = np.union1d(scored.names, np.union1d(held.names, holding.traded.names))
+    names = union(scored.names, held.names, holding.traded.names)
     largest = costs.largest(signals.adv[t, names], holding.scale)
     previous, traded = _on(names, held), _on(names, holding.traded)
     rest = np.maximum(np.maximum(np.abs(previous), np.abs(traded)) - largest, 0.0)
@@ -159,10 +159,9 @@ def _book(names: Index, solution: Solution, limits: Limits) -> Book:
 
 def _on(names: Index, target: Target) -> Vector:
     """Weights of a target on some ascending names; 0 for those that it doesn't hold."""
-    weight = np.zeros(len(names))
-    kept = np.isin(target.names, names)
-    weight[np.searchsorted(names, target.names[kept])] = target.weight[kept]
-    return weight
+    weight = np.zeros(1 + max(int(some.max(initial=-1)) for some in (names, target.names)))
+    weight[target.names] = target.weight
+    return weight[names]
 
 
 def _sides(
@@ -229,8 +228,9 @@ def rules_of(
         count = np.bincount(signals.sector[section.names], minlength=len(signals.sectors))
         share = count / max(len(section.names), 1)
         sector = signals.sector[names]
-        for s in np.unique(sector[sector >= 0]).tolist():
-            inside, label = (sector == s).astype(float), signals.sectors[s]
+        present = np.flatnonzero(np.bincount(sector[sector >= 0], minlength=len(signals.sectors)))
+        for s, inside in zip(present.tolist(), (sector == present[:, None]).astype(float), strict=True):
+            label = signals.sectors[s]
             if strategy.max_sector is not None:
                 most = strategy.max_sector * float(share[s])
                 row = inside if side is None else inside * side
@@ -269,7 +269,7 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
         shown = skill.up_to(t, section) if rules.ic_window else None
         held, scale = holding.raw, holding.scale
         candidates = np.concatenate(select(section, strategy))
-        names = np.union1d(section.names[candidates], np.union1d(held.names, holding.traded.names))
+        names = union(section.names[candidates], held.names, holding.traded.names)
         if not len(candidates):
             return Book(NOTHING)
         z = np.full(len(names), np.nan)
@@ -318,7 +318,7 @@ def mixed(signals: Signals, strategy: Strategy, t: int, parts: Sequence[tuple[Ta
             f"equity.strategies.{strategy.name}.mix.weights has no entry for the regime {regime!r}; "
             f"it has {', '.join(sorted(strategy.mix.weights)) or 'none'}"
         )
-    names = np.unique(np.concatenate([target.names for target, _ in parts]))
+    names = union(*(target.names for target, _ in parts))
     weight = np.zeros(len(names))
     for (target, scale), share in zip(parts, shares, strict=True):
         weight[np.searchsorted(names, target.names)] += share * scale * target.weight  # names are distinct

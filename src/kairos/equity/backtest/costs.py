@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from kairos.settings import Backtest
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
-DAYS_PER_YEAR = 365.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,11 @@ class Costs:
         """Whether a trade can be priced only with a known dollar volume (and volatility)."""
         return self.impact > 0.0 or self.participation > 0.0
 
+    @property
+    def rates(self) -> tuple[float, float, float]:
+        """Yearly: earned on cash, paid on borrowed money, paid on shorts; see :func:`kairos.panel.hold`."""
+        return self.cash_rate, self.financing_rate, self.borrow
+
     def trade(self, change: Vector, volatility: Vector, adv: Vector, scale: float = 1.0) -> Vector:
         """Cost of each trade as a fraction of capital.
 
@@ -83,18 +87,3 @@ class Costs:
         if self.participation == 0.0:
             return np.full(adv.shape, np.inf)
         return self.participation * adv / (self.capital * scale)
-
-    def carry(self, gross: float, short: float, days: float) -> float:
-        """Interest and fees of holding for `days` calendar days, as a return on equity (a cost is negative).
-
-        Parameters
-        ----------
-        gross, short : float
-            Gross exposure and the absolute value of the shorts, as fractions of equity.
-        """
-        yearly = (
-            self.cash_rate * max(1.0 - gross, 0.0)
-            - self.financing_rate * max(gross - 1.0, 0.0)
-            - self.borrow * short
-        )
-        return yearly * days / DAYS_PER_YEAR

@@ -20,9 +20,11 @@ from kairos.equity.sectors import sectors
 from kairos.errors import InputError
 from kairos.panel import carry
 from kairos.settings import Strategy
-from kairos.store.sql import quote, scan
 
 REGIMES = "regime_history_academic"
+
+SOME = 126
+"""Sessions that are looked through at a time for the first signal."""
 
 Made = TypeVar("Made")
 
@@ -155,19 +157,13 @@ def period(context: Context, strategy: Strategy, column: str) -> tuple[int, int]
 
 
 def _first_signal(context: Context, column: str) -> dt.date:
-    """First date on which a member has a signal; the parts are read until one has."""
-    table, _, name = column.partition(".")
-    members = context.table("universe").parts
-    for part in context.table(table).parts:
-        near = [m.path for m in members if m.lo <= part.hi and part.lo <= m.hi]  # type: ignore[operator]
-        if near:
-            with context.snapshot.connect() as con:
-                found = con.execute(
-                    f"SELECT min(date) FROM ({scan(['ticker', 'date', name], [part.path])}) "
-                    f"SEMI JOIN ({scan(['ticker', 'date'], near)}) USING (ticker, date) "
-                    f"WHERE {quote(name)} IS NOT NULL"
-                ).fetchone()
-            if found and found[0]:
-                first: dt.date = found[0]
-                return first
+    """First date on which a member has a signal; so many sessions are read at a time until one has."""
+    sessions, panels = context.sessions, context.panels(PRICES)
+    for begin in range(0, len(sessions), SOME):
+        rows = np.arange(begin, min(begin + SOME, len(sessions)))
+        value, member = (panels.some(name, rows).values for name in (column, f"{PRICES}.member"))
+        found = (np.isfinite(value) & (member == 1.0)).any(axis=1)
+        if found.any():
+            first: dt.date = sessions[rows[found.argmax()]].item()
+            return first
     raise InputError(f"{column} has no value for any member of the universe")

@@ -122,10 +122,10 @@ class Limits:
             raise InputError(
                 "a lower bound is above the upper one, or a limit on weights or trades is negative"
             )
-        for rule in self.rules:
-            if not np.isfinite(rule.row).all():
-                missing = int((~np.isfinite(rule.row)).sum())
-                raise InputError(f"{rule.label} is not known of {missing} names; filter them first")
+        missing = (~np.isfinite(self.rows)).sum(axis=1)
+        for rule, count in zip(self.rules, missing.tolist(), strict=True):
+            if count:
+                raise InputError(f"{rule.label} is not known of {count} names; filter them first")
             if rule.size and (rule.low > -np.inf or (rule.row < 0.0).any()):
                 raise InputError(f"{rule.label}: only an upper limit on sums of absolute weights can be kept")
 
@@ -149,8 +149,10 @@ class Limits:
 
     def values(self, weight: Vector) -> Vector:
         """(m,) what each rule limits, at a book."""
-        sized = np.array([rule.size for rule in self.rules], dtype=np.bool_)
-        found: Vector = np.where(sized, self.rows @ np.abs(weight), self.rows @ weight)
+        found: Vector = self.rows @ weight
+        for at, rule in enumerate(self.rules):
+            if rule.size:
+                found[at] = rule.row @ np.abs(weight)
         return found
 
     def usage(self, weight: Vector) -> list[Usage]:
@@ -181,6 +183,12 @@ class Limits:
             limit = self.lower[at] if weight[at] < self.lower[at] else self.upper[at]
             found.append(Usage("side", "side of a name", float(weight[at]), float(limit), -float(out[at])))
         return found
+
+    def allow(self, weight: Vector) -> bool:
+        """Tell whether a book breaks no limit; those of single names are looked at first."""
+        lower, upper = self.bounds()
+        out = np.maximum(lower - weight, weight - upper)
+        return out.max(initial=0.0) <= HOLDS and not self.broken(weight)
 
     def no_new_shorts(self, barred: Mask) -> Limits:
         """The limits with what is barred no further short than it is, or than a session can cover."""

@@ -46,8 +46,8 @@ class Market:
         priced = np.isfinite(value)
         carry(value)  # a holding without a price keeps its last value until its next one, or its pay-out
         settled = settled_rows(frame, outcomes)
-        paid = (rows[:, None] >= settled) & (outcomes.payout != 0.0)
-        np.multiply(value, 1.0 + outcomes.payout, out=value, where=paid)
+        paid = np.flatnonzero((settled < len(rows)) & (outcomes.payout != 0.0))
+        value[:, paid] *= np.where(rows[:, None] >= settled[paid], 1.0 + outcomes.payout[paid], 1.0)
         return cls(frame, value, priced, settled, _days(frame))
 
     def returns(self, t: int, sessions: int, names: np.ndarray[Any, np.dtype[np.int64]]) -> Array:

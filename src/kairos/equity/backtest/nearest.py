@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -72,10 +73,9 @@ class Solution:
     def binding(self) -> tuple[str, ...]:
         """Labels of the limits that the book is at, other than equations."""
         equations = {rule.label for rule in self.limits.rules if rule.low == rule.high}
-        usage = self.limits.usage(self.weight)
-        return tuple(one.label for one in usage if one.binding and one.label not in equations)
+        return tuple(one.label for one in self.usage if one.binding and one.label not in equations)
 
-    @property
+    @cached_property
     def usage(self) -> list[Usage]:
         """How close the book is to each limit as it was used."""
         return self.limits.usage(self.weight)
@@ -106,11 +106,12 @@ def within(target: Vector, limits: Limits) -> Solution | None:
     """The nearest book as :func:`nearest` finds it, and nothing where a limit would have to be relaxed."""
     if not np.isfinite(target).all():
         raise InputError("a target weight is missing or infinite; leave the name out or give it 0")
-    if not limits.broken(target):
+    if limits.allow(target):
         rows = len(limits.rules) + int(np.isfinite(limits.turnover))
         return Solution(target.copy(), (), limits, np.zeros(rows), -0.5 * float(target @ target), False)
-    found = _solve(_distance(target), limits)
-    return None if found is None else _checked(_distance(target), limits, found)
+    objective = _distance(target)
+    found = _solve(objective, limits)
+    return None if found is None else _solution(objective, limits, found)
 
 
 def _distance(target: Vector) -> Objective:
@@ -124,20 +125,24 @@ def _distance(target: Vector) -> Objective:
 def best(objective: Objective, limits: Limits) -> Solution:
     """The book within the limits with the least objective; the limits are relaxed where they must be."""
     found = _solve(objective, limits)
-    return _given_way(objective, limits) if found is None else _checked(objective, limits, found)
+    return _given_way(objective, limits) if found is None else _solution(objective, limits, found)
 
 
 def _given_way(objective: Objective, limits: Limits) -> Solution:
     """The best book where the limits as they are gave none: relaxed, or by the general solver."""
     limits, relaxed = relax(limits)
     found = _solve(objective, limits)
-    fallback = found is None
-    if found is None:
-        found = conic(objective, limits)
-    return _checked(objective, limits, found, relaxed, fallback)
+    if found is not None:
+        return _solution(objective, limits, found, relaxed)
+    weight, multiplier = conic(objective, limits)
+    broken = limits.broken(weight)
+    if broken:
+        worst = min(broken, key=lambda usage: usage.slack)
+        raise WorkError(f"the solver left {worst.label} at {worst.value} where {worst.limit} is the limit")
+    return _solution(objective, limits, (weight, multiplier), relaxed, fallback=True)
 
 
-def _checked(
+def _solution(
     objective: Objective,
     limits: Limits,
     found: tuple[Vector, Vector],
@@ -145,10 +150,6 @@ def _checked(
     fallback: bool = False,
 ) -> Solution:
     weight, multiplier = found
-    broken = limits.broken(weight)
-    if broken:
-        worst = min(broken, key=lambda usage: usage.slack)
-        raise WorkError(f"the solver left {worst.label} at {worst.value} where {worst.limit} is the limit")
     value = objective.value(weight, limits.previous)
     return Solution(weight, relaxed, limits, multiplier, value, fallback)
 
@@ -164,7 +165,7 @@ def _solve(objective: Objective, limits: Limits) -> tuple[Vector, Vector] | None
     of = [interior.SIZE if rule.size else interior.WEIGHT for rule in rules] + [interior.TRADE] * len(
         turnover
     )
-    rows = np.array([*(rule.row for rule in rules), *(np.ones(n) for _ in turnover)]).reshape(-1, n)
+    rows = np.concatenate([limits.rows[order], np.ones((len(turnover), n))])
     found = interior.minimise(
         lower, upper, limits.previous,
         objective.curvature, objective.linear, objective.power, objective.factor, rows,
@@ -172,7 +173,7 @@ def _solve(objective: Objective, limits: Limits) -> tuple[Vector, Vector] | None
         np.array([*(rule.low for rule in rules), *(-np.inf for _ in turnover)]),
         np.array([*(rule.high for rule in rules), *turnover]),
     )  # fmt: skip
-    if not found.converged or limits.broken(found.w):  # converged by its own measure, which is relative
+    if not found.converged or not limits.allow(found.w):  # converged by its own measure, which is relative
         return None
     multiplier = found.multiplier.copy()
     multiplier[order] = found.multiplier[: len(order)]

@@ -14,6 +14,7 @@ from kairos.equity.backtest.attribution import held
 from kairos.equity.backtest.compat import look_ahead, survivorship
 from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR, whole_sample
 from kairos.equity.backtest.simulate import Simulation
+from kairos.equity.backtest.strategy import union
 from kairos.evaluation.growth import annual_return
 from kairos.evaluation.performance import Performance, performance
 from kairos.evaluation.sharpe import probabilistic_sharpe, sharpe_ratio
@@ -236,7 +237,7 @@ class BacktestResult:
         for row, decision in zip(run.fills, run.filled, strict=True):
             (raw_names, raw), (names, scaled) = run.raw.book[row], run.scaled.book[row]
             target = decision.target
-            held = np.union1d(np.union1d(raw_names, names), target.names)  # columns are in ticker order
+            held = union(raw_names, names, target.names)  # columns are in ticker order
             four = np.zeros((4, len(held)))
             four[0, np.searchsorted(held, raw_names)] = raw
             four[1, np.searchsorted(held, names)] = scaled
@@ -247,7 +248,7 @@ class BacktestResult:
         labels = ("weight_raw", "weight", "target_raw", "target")
         return pa.table({
             "date": pa.array(frame.sessions[when]),
-            "ticker": pa.array(frame.tickers[name].tolist(), pa.string()),
+            "ticker": pa.DictionaryArray.from_arrays(name, frame.tickers.tolist()).cast(pa.string()),
             **dict(zip(labels, weights, strict=True)),
             "decided": pa.array(frame.sessions[decided]),
         })  # fmt: skip

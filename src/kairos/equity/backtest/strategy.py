@@ -94,6 +94,14 @@ class Desk:
     barred: Index
 
 
+def union(*names: Index) -> Index:
+    """All columns that stand in one of the sets, ascending; by a mask, as they are small numbers."""
+    held = np.zeros(1 + max(int(some.max(initial=-1)) for some in names), dtype=np.bool_)
+    for some in names:
+        held[some] = True
+    return np.flatnonzero(held)
+
+
 def alpha_z(alpha: Vector) -> Vector:
     """z-score over the names of the date (sample deviation), clipped at ±3; 0 where all are equal."""
     spread = alpha.std(ddof=1) if len(alpha) > 1 else 0.0
