@@ -452,10 +452,10 @@ class Panels:
             for (cell, chosen, length), part in zip(cells, table.parts, strict=True):
                 if not len(cell):
                     continue
-                value = numbers(self.context.part(table, part, [column])[column])
-                if len(value) != length:
+                values = self.context.part(table, part, [column])[column]
+                if len(values) != length:
                     raise _misaligned(table.name)
-                yield cell, value if chosen is None else value[chosen]
+                yield cell, numbers(values, chosen)
             return
         yield from self._cells_by_key(table, column, rows)
 
@@ -487,22 +487,14 @@ class Panels:
             return [(part.cell, part.rows, part.keys.num_rows) for part in self.frame.parts]
         key = rows.tobytes()
         if key not in self._selected:
-            T, days = len(rows), self.frame.sessions[rows]
+            T = len(rows)
             found: list[tuple[Ints, Ints | None, int]] = []
-            for part, stored in zip(self.frame.parts, self.context.table(self.prices).parts, strict=True):
-                inside = rows[part.cell % T] if _meets(stored, days) else ()
-                chosen = np.flatnonzero(inside)
+            for part in self.frame.parts:
+                chosen = np.flatnonzero(rows[part.cell % T])
                 at = chosen if part.rows is None else part.rows[chosen]
                 found.append((part.cell[chosen], at, part.keys.num_rows))
             self._selected = {key: found}
         return self._selected[key]
-
-
-def _meets(part: Part, days: np.ndarray[Any, np.dtype[np.datetime64]]) -> bool:
-    """Tell whether a part of a dated table can hold a row between the first and the last of some days."""
-    if not len(days) or part.lo is None or part.hi is None:
-        return bool(len(days))
-    return bool(part.lo <= days[-1].item() and days[0].item() <= part.hi)
 
 
 def _misaligned(name: str) -> WorkError:

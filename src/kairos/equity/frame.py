@@ -274,14 +274,15 @@ def dates(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.datetime64]]:
     return days
 
 
-def numbers(column: pa.ChunkedArray) -> Array:
-    """Numeric, boolean or date column (days since 1970) as float64, NULL as NaN."""
+def numbers(column: pa.ChunkedArray, rows: Ints | None = None) -> Array:
+    """Numeric, boolean or date column (days since 1970) as float64, NULL as NaN; some of its rows only."""
     if pa.types.is_boolean(column.type):
         column = column.cast(pa.uint8())
     elif pa.types.is_date32(column.type):
         column = column.cast(pa.int32())
-    values: Array = column.cast(pa.float64()).to_numpy()
-    return values
+    values = column.to_numpy()
+    found: Array = (values if rows is None else values[rows]).astype(np.float64, copy=False)
+    return found
 
 
 @dataclass(frozen=True)
