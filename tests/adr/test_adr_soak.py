@@ -1,6 +1,6 @@
 """Whether the desk's evaluation tells the truth: on simulated desks, from prices to intervals and tests.
 
-Twenty desks in `make test-slow`; hundreds, with a longer future, in `make soak`, which shows the numbers.
+Twenty desks in `make test`; hundreds, with a longer future, in `make soak`, which shows the numbers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def coverage_of_estimate(future_months: int) -> float:
 
 @pytest.mark.parametrize(
     ("n_desks", "future_months"),
-    [pytest.param(20, 60, marks=pytest.mark.slow), pytest.param(200, 240, marks=pytest.mark.soak)],
+    [(20, 60), pytest.param(200, 240, marks=pytest.mark.soak)],
 )
 def test_the_evaluation_tells_what_fitted_models_are_worth(tmp_path, n_desks, future_months):
     """Three ADRs of a desk have predictors of all strengths, one has none.
@@ -90,7 +90,7 @@ def test_the_evaluation_tells_what_fitted_models_are_worth(tmp_path, n_desks, fu
 @pytest.mark.parametrize(
     ("n_desks", "selection"),
     [
-        pytest.param(20, "mse_1se", marks=pytest.mark.slow),
+        (20, "mse_1se"),
         pytest.param(200, "mse_1se", marks=pytest.mark.soak),
         pytest.param(200, "ic", marks=pytest.mark.soak),
     ],
