@@ -57,7 +57,7 @@ def test_a_planted_market_is_found(estimator):
     """With many sessions every estimator comes to the truth's variance of an equal book."""
     rng = np.random.default_rng(4)
     beta, own = rng.normal(1.0, 0.3, 30), rng.uniform(0.01, 0.02, 30)
-    x = rng.normal(0.0, 0.01, (20_000, 1)) * beta + rng.normal(size=(20_000, 30)) * own
+    x = rng.normal(0.0, 0.01, (5_000, 1)) * beta + rng.normal(size=(5_000, 30)) * own
     if estimator in {"shrunk", "exponential"}:
         pytest.skip("they shrink by a fixed share")
     truth = 0.01**2 * np.outer(beta, beta) + np.diag(own**2)

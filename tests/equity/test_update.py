@@ -96,10 +96,14 @@ def made(report):
     return {row["table"]: row for row in report.built.built}
 
 
-def test_night_after_night_equals_a_rebuild(vendor, tmp_path):
+@pytest.mark.parametrize(
+    "nights",
+    [(401, 407, 447, 503), pytest.param((401, 402, 407, 425, 446, 447, 470, 503), marks=pytest.mark.slow)],
+)
+def test_night_after_night_equals_a_rebuild(vendor, tmp_path, nights):
     """Single sessions, a week, the turn of a month and of a quarter, names that enter and leave."""
     desk = Desk(tmp_path, vendor, 400)
-    for until in (401, 402, 407, 425, 446, 447, 470, 503):
+    for until in nights:
         report = desk.night(until)
         assert not [row["table"] for row in report.built.built if row["since"] is None and row["new_parts"]]
     assert tables(desk.db) == desk.rebuilt()
