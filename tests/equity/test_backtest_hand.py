@@ -9,7 +9,7 @@ import pytest
 from test_backtest_oracle import Case, End, Rules, bt_run
 
 from kairos.equity.backtest.costs import Costs
-from kairos.panel.kernels import interest
+from kairos.panel.weights import interest
 
 FREE = Rules(top_n=1)
 
@@ -250,5 +250,5 @@ def test_cost_is_the_formula() -> None:
     ]
     assert costs.trade(change, volatility, adv, 1.5).tolist() == pytest.approx(expected)
     assert costs.largest(adv, 1.5).tolist() == pytest.approx([0.05 * 2e6 / 15e6, 0.05 * 5e7 / 15e6, 0])
-    assert interest(1.5, 0.25, 30.0, costs.rates) == pytest.approx((-0.05 * 0.5 - 0.005 * 0.25) * 30 / 365)
-    assert interest(0.4, 0.0, 365.0, costs.rates) == pytest.approx(0.01 * 0.6)
+    assert interest(1.5, 0.25, 30.0, costs.terms) == pytest.approx((-0.05 * 0.5 - 0.005 * 0.25) * 30 / 365)
+    assert interest(0.4, 0.0, 365.0, costs.terms) == pytest.approx(0.01 * 0.6)

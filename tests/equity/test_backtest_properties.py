@@ -215,7 +215,7 @@ def test_free_costs_are_free() -> None:
     assert not costs.needs_liquidity
     assert not costs.trade(np.array([0.5]), np.array([np.nan]), np.array([np.nan])).any()
     assert costs.largest(np.array([1.0])).tolist() == [np.inf]
-    assert costs.rates == (0.0, 0.0, 0.0)
+    assert costs.terms == (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def test_every_cost_can_be_switched_off() -> None:

@@ -1,95 +1,172 @@
-"""Weights against plain definitions on whole arrays."""
+"""The compiled account against a plain one that goes session by session over whole arrays."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
 
-from kairos.panel import approach, hold, positions
+from kairos.panel import follow
+from kairos.panel.weights import Terms, Trade, World, interest, trading_costs
+
+FREE = Terms(0.0, 0.0, 0.0, 0.0, 0.0)
+DEAR = Terms(0.001, 0.2, 0.01, 0.05, 0.03)
 
 
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-@pytest.mark.parametrize("rows", [range(3, 4), range(9), range(5, 30)])
-def test_an_account_holds_positions_and_pays_interest(rows: range, sign: float) -> None:
-    rng = np.random.default_rng(len(rows))
-    x = np.exp(0.02 * rng.normal(size=(30, 50)).cumsum(axis=0))
-    columns = np.flatnonzero(rng.random(50) < 0.6)
-    weight = rng.random(50) / 20 * np.where(np.arange(50) % 3, 1.0, sign)
-    until = rng.integers(rows.start, 40, 50)
-    days = rng.integers(1, 5, 30).astype(float)
-    cash, financing, borrow = rates = (0.01, 0.05, 0.03)
+def plain(world: World, terms: Terms, weight: Any, trade: Trade, first: int, last: int, tries: Any) -> Any:
+    """Weights by row before their cost, what is told of each row, weights at the end, open, given up."""
+    w, still, books, told, given = weight.copy(), trade.open.copy(), {}, {}, 0
+    for t in range(first, last + 1):
+        ret = 0.0
+        if t > first:
+            gross, short = np.abs(w).sum(), -w[w < 0.0].sum()
+            yearly = terms.cash * max(1.0 - gross, 0.0) - terms.financing * max(gross - 1.0, 0.0)
+            cash = 1.0 - w.sum() + (yearly - terms.borrow * short) * world.days[t] / 365
+            grown = w * world.value[t] / world.value[t - 1]
+            ret = cash + grown.sum() - 1.0
+            w = np.where(t < world.until, grown, 0.0) / (1.0 + ret)
+        cost = turnover = 0.0
+        if t in tries and still.any():
+            step = np.where(still & world.priced[t], np.clip(trade.target - w, -trade.most, trade.most), 0.0)
+            rise, fall = step[step > 0.0].sum(), -step[step < 0.0].sum()
+            if not ((w < 0.0).any() or (trade.target[still] < 0.0).any()):
+                spare = max(1.0 - w.sum() - trade.cash, 0.0)
+                share = 0.0 if spare + fall <= 1e-12 else 1.0
+                if share and rise > spare + fall + 1e-12:
+                    share = (spare + fall) / rise
+                step = np.where(step > 0.0, step * share, step)
+            size = np.abs(step)
+            with np.errstate(invalid="ignore"):
+                move = trade.volatility * np.sqrt(size * trade.dollars / trade.adv)
+            cost = float(np.sum(size * (terms.half_spread + terms.impact * np.where(size > 0.0, move, 0.0))))
+            turnover = float(size.sum())
+            whole = step == trade.target - w
+            w = np.where(still & whole, trade.target, w + step)
+            still = still & ~whole & ((trade.target != 0.0) | (w != 0.0))
+            late = still & ~world.priced[t] & (t >= trade.expires)
+            given, still = given + int(late.sum()), still & ~late
+        books[t] = w.copy()
+        told[t] = [
+            (1.0 + ret) * (1.0 - cost) - 1.0,
+            cost,
+            turnover,
+            np.abs(w).sum(),
+            w.sum(),
+            (w != 0.0).sum(),
+        ]
+        w = w / (1.0 - cost)
+    return books, told, w, still, given
 
-    part, sums = hold(x, rows, columns, weight, until, days, rates)
 
-    every = weight[columns] * (x[rows][:, columns] / x[rows.start, columns])
-    counts = np.array(rows)[:, None] < until[columns]
-    there = np.where(counts, every, 0.0)
-    long, short = np.maximum(there, 0.0).sum(axis=1), np.maximum(-there, 0.0).sum(axis=1)
-    equity, money = [1.0], 1.0 - every[0].sum()
-    for k in range(1, len(rows)):
-        gross = long[k - 1] + short[k - 1]
-        yearly = cash * max(equity[-1] - gross, 0.0) - financing * max(gross - equity[-1], 0.0)
-        money += (yearly - borrow * short[k - 1]) * days[rows[k]] / 365
-        equity.append(money + every[k].sum())
-    np.testing.assert_allclose(part, there / np.array(equity)[:, None], rtol=1e-13)
-    want = [equity, (long + short) / equity, (long - short) / equity, counts.sum(axis=1)]
-    np.testing.assert_allclose(sums, want, rtol=1e-13, atol=1e-15)
-
-
-def test_an_account_of_cash_only() -> None:
-    none = np.array([], dtype=int)
-    part, sums = hold(np.ones((3, 2)), range(3), none, np.zeros(2), np.full(2, 9), np.ones(3), (0.0,) * 3)
-    assert part.shape == (3, 0)
-    assert sums.tolist() == [[1.0] * 3, [0.0] * 3, [0.0] * 3, [0.0] * 3]
-
-
-def test_positions_are_the_weights_other_than_zero() -> None:
-    weight = np.where(np.arange(50) % 3, 0.0, np.random.default_rng(1).normal(size=50))
-    columns, part, gross, net = positions(weight)
-    np.testing.assert_array_equal(columns, np.flatnonzero(weight))
-    np.testing.assert_array_equal(part, weight[columns])
-    assert (gross, net) == (pytest.approx(np.abs(weight).sum()), pytest.approx(weight.sum()))
-    assert len(positions(np.zeros(4))[0]) == 0
-
-
-@pytest.mark.parametrize("spare", [0.0, 0.1, 1.0, np.inf])
-@pytest.mark.parametrize("seed", range(5))
-def test_approach_is_a_bounded_step(seed: int, spare: float) -> None:
+def case(seed: int, sign: float) -> tuple[World, Any, Trade]:
+    """Forty columns with gaps, ends, sales and purchases that volume, cash or a missing price hold back."""
     rng = np.random.default_rng(seed)
-    before = np.where(rng.random(60) < 0.5, 0.0, rng.normal(0.01, 0.02, 60))
-    columns = rng.permutation(60)[:40]
-    target = np.where(rng.random(40) < 0.3, 0.0, rng.normal(0.02, 0.02, 40))
-    most = np.where(rng.random(40) < 0.5, np.inf, rng.random(40) * 0.02)
-    movable = rng.random(60) < 0.8
-    weight = before.copy()
+    T, n = 14, 40
+    value = np.exp(0.03 * rng.normal(size=(T, n)).cumsum(axis=0))
+    until = np.where(rng.random(n) < 0.2, rng.integers(2, T, n), 99)
+    priced = (rng.random((T, n)) < 0.6) & (np.arange(T)[:, None] < until)
+    world = World(value, priced, until, rng.integers(1, 5, T).astype(float))
+    weight = np.where(rng.random(n) < 0.5, rng.random(n) / 20, 0.0) * np.where(np.arange(n) % 4, 1.0, sign)
+    target = np.where(rng.random(n) < 0.5, rng.random(n) / 20, 0.0) * np.where(np.arange(n) % 3, 1.0, sign)
+    most = np.where(rng.random(n) < 0.5, np.inf, rng.random(n) * 0.01)
+    adv = np.exp(rng.normal(15.0, 1.0, n))
+    cash = 1.0 - float(target.sum())
+    wanted = rng.random(n) < 0.9
+    return world, weight, Trade(target, most, rng.random(n) * 0.03, adv, wanted, 1e7, cash, 6)
 
-    step, left = approach(weight, columns, target, most, movable, spare)
 
-    change = target - before[columns]
-    want = np.where(movable[columns], np.clip(change, -most, most), 0.0)
-    rise, fall = want[want > 0.0].sum(), -want[want < 0.0].sum()
-    share = min((spare + fall) / rise, 1.0)
-    want = np.where(want > 0.0, want * share, want)
-    np.testing.assert_allclose(step, want, rtol=1e-12)
-    whole = step == change
-    np.testing.assert_array_equal(weight[columns], np.where(whole, target, before[columns] + step))
-    np.testing.assert_array_equal(left, ~whole & ((target != 0.0) | (weight[columns] != 0.0)))
-    others = np.setdiff1d(np.arange(60), columns)
-    np.testing.assert_array_equal(weight[others], before[others])
-    assert whole.any()
-    assert left.any()
-    assert share == 1.0 or step.sum() == pytest.approx(spare, abs=1e-15)
+@pytest.mark.parametrize("terms", [FREE, DEAR])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize(("first", "last", "at_first", "at_last"), [
+    (1, 12, False, True), (1, 12, True, False), (3, 3, True, True), (2, 5, False, False),
+])  # fmt: skip
+@pytest.mark.parametrize("seed", range(3))
+def test_an_account_is_followed_session_by_session(
+    seed: int, terms: Terms, sign: float, first: int, last: int, at_first: bool, at_last: bool
+) -> None:
+    world, before, trade = case(seed, sign)
+    tries = set(range(first + (not at_first), last + at_last))
+    want = plain(world, terms, before, trade, first, last, tries)
+    weight, columns, told = before.copy(), np.arange(40), np.zeros((6, 14))
+
+    held, part, ends, given, lost = follow(
+        world, terms, columns, weight, trade, first, last, at_first, at_last, told
+    )
+
+    books, numbers, after, still, unpriced = want
+    assert (given, lost) == (unpriced, -1)
+    np.testing.assert_array_equal(trade.open, still)
+    np.testing.assert_allclose(weight, after, rtol=1e-12, atol=1e-17)
+    for k, t in enumerate(range(first, last + 1)):
+        here = slice(ends[k], ends[k + 1])
+        if t == first and not at_first:
+            assert here.start == here.stop
+            assert not told[:, t].any()
+            continue
+        dense = np.zeros(40)
+        dense[held[here]] = part[here]
+        np.testing.assert_array_equal(held[here], np.flatnonzero(books[t]))
+        np.testing.assert_allclose(dense, books[t], rtol=1e-12, atol=1e-17)
+        np.testing.assert_allclose(told[:, t], numbers[t], rtol=1e-11, atol=1e-15)
+    others = [t for t in range(14) if not first <= t <= last]
+    assert not told[:, others].any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_cases_hold_what_they_are_for(seed: int) -> None:
+    """Trades that wait, that are given up, that take several sessions, and that are done."""
+    world, weight, trade = case(seed, 1.0)
+    told, columns = np.zeros((6, 14)), np.arange(40)
+    follow(world, DEAR, columns, weight, trade, 1, 2, True, True, told)
+    assert 3 < trade.open.sum() < 30
+    *_, given, _ = follow(world, DEAR, columns, weight, trade, 2, 12, False, True, told)
+    assert given
+    assert (told[2] > 0.0).sum() > 3
+    assert not trade.open.any()
 
 
 @pytest.mark.parametrize(("fall", "rise"), [(0.25, 0.25 + 1e-13), (1e-13, 0.25)])
-def test_approach_takes_a_tiny_difference_for_rounding(fall: float, rise: float) -> None:
+def test_a_tiny_difference_is_rounding(fall: float, rise: float) -> None:
     """It neither holds a rise back, nor lets one of 1e-13 happen."""
-    step, _ = approach(
-        np.array([0.5, 0.0]),
-        np.arange(2),
-        np.array([0.5 - fall, rise]),
-        np.full(2, np.inf),
-        np.full(2, True),
-        0.0,
+    world = World(np.ones((1, 2)), np.full((1, 2), True), np.full(2, 9), np.zeros(1))
+    weight, target = np.array([0.5, 0.5]), np.array([0.5 - fall, 0.5 + rise])
+    free, open_ = np.full(2, np.inf), np.full(2, True)
+    trade = Trade(target, free, np.zeros(2), np.ones(2), open_, 1.0, 0.0, 9)
+    follow(world, FREE, np.arange(2), weight, trade, 0, 0, True, True, np.zeros((6, 1)))
+    assert weight[1] == (0.5 + rise if fall > 0.1 else 0.5)
+
+
+def test_nothing_left_of_equity_ends_it() -> None:
+    """A short of all that is owned, of a price that doubles and doubles again."""
+    world = World(2.0 ** np.arange(4)[:, None], np.full((4, 1), True), np.full(1, 9), np.ones(4))
+    none = np.zeros(0)
+    trade = Trade(none, none, none, none, np.zeros(0, dtype=bool), 1.0, 0.0, 0)
+    told = np.zeros((6, 4))
+    *_, lost = follow(world, FREE, np.arange(1), np.array([-0.5]), trade, 0, 3, False, True, told)
+    assert lost == 2
+    assert told[0, 1] == pytest.approx(-0.5)
+
+
+def test_cash_only() -> None:
+    world = World(np.ones((3, 2)), np.full((3, 2), True), np.full(2, 9), np.full(3, 73.0))
+    none = np.zeros(0)
+    trade = Trade(none, none, none, none, np.zeros(0, dtype=bool), 1.0, 0.0, 0)
+    told = np.zeros((6, 3))
+    nobody = np.zeros(0, dtype=np.int64)
+    held, _, ends, *_ = follow(world, DEAR, nobody, none.copy(), trade, 0, 2, False, True, told)
+    assert not len(held)
+    assert ends.tolist() == [0, 0, 0, 0]
+    assert told[0].tolist() == pytest.approx([0.0, 0.01 / 5, 0.01 / 5])
+
+
+def test_prices_of_trading_and_holding() -> None:
+    change, zero = np.array([0.01, -0.04, 0.0]), np.array([np.nan])
+    cost = trading_costs(change, np.array([0.02, 0.01, np.nan]), np.array([1e6, 4e6, 0.0]), 1e7, DEAR)
+    assert cost.tolist() == pytest.approx(
+        [0.01 * (0.001 + 0.2 * 0.02 * 0.1**0.5), 0.04 * (0.001 + 0.2 * 0.01 * 0.1**0.5), 0.0]
     )
-    assert step[1] == (rise if fall > 0.1 else 0.0)
+    assert trading_costs(np.array([0.5]), zero, zero, 1e7, Terms(0.001, 0.0, 0.0, 0.0, 0.0)).tolist() == [
+        0.0005
+    ]
+    assert interest(1.5, 0.25, 30.0, DEAR) == pytest.approx((-0.05 * 0.5 - 0.03 * 0.25) * 30 / 365)

@@ -181,10 +181,12 @@ def minimise(
     slope = np.abs(linear).sum(axis=0) + curvature * np.maximum(np.abs(lower), np.abs(upper))
     steep = max(float(np.max(slope)), 1e-300)
     k = len(factor)
+    Z = np.empty((len(lower), k + len(rows)))
+    Z[:, :k], Z[:, k:] = factor.T * math.sqrt(unit / steep), rows.T
     problem = Problem(
         lower / unit, upper / unit, point / unit,
         curvature * (unit / steep), linear / steep, power * (math.sqrt(unit) / steep),
-        np.ascontiguousarray(np.concatenate([factor * math.sqrt(unit / steep), rows]).T), k,
+        Z, k,
         np.array([0, *np.searchsorted(of, [SIZE, TRADE]) + k, len(rows) + k]), low / unit, high / unit,
     )  # fmt: skip
     pieces, end = pieces_of(problem), UNDECIDED

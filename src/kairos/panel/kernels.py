@@ -7,8 +7,7 @@ and the part k+1.. of the block before (the *tail*, accumulated backwards, kept 
 with the pairwise formulas of Chan, Golub & LeVeque (1979) and Pébay (2008). Nothing is ever taken out of a
 sum, so nothing drifts, a past level leaves no trace, and the moments of a constant are exact.
 
-Cross-sectional kernels run over the columns in their order, and keep one sum per date. Kernels of weights go
-row by row, and read row-major panels.
+Cross-sectional kernels run over the columns in their order, and keep one sum per date.
 """
 
 from __future__ import annotations
@@ -29,11 +28,6 @@ SKEW, KURT = 0, 1
 COV, CORR, BETA, RESIDUAL_STD = 0, 1, 2, 3
 MIN, MAX, DRAWDOWN = 0, 1, 2
 FORGOTTEN = 1e-12  # weight below which an aged average is left out, so that a slice need not reach back to it
-
-DAYS_PER_YEAR = 365.0
-
-ROUNDING = 1e-12
-"""Sums of weights that differ by less are equal."""
 
 kernel = njit(cache=True, nogil=True, error_model="numpy")
 
@@ -468,103 +462,6 @@ def expanding_quantile(x: Array, level: float, min_obs: int, out: Array) -> None
                 i -= 1
             ordered[i] = x[t]
             n += 1
-
-
-# Weights of some columns ----------------------------------------------------------------------------------
-
-
-@kernel
-def interest(gross: float, short: float, days: float, rates: tuple[float, float, float]) -> float:
-    """Return on equity of ``days`` calendar days, ACT/365; yearly rates on cash, of borrowing and of shorts.
-
-    Exposures are fractions of equity, shorts counted positive. Cash is what gross exposure leaves of equity.
-    """
-    cash, financing, borrow = rates
-    yearly = cash * max(1.0 - gross, 0.0) - financing * max(gross - 1.0, 0.0) - borrow * short
-    return yearly * days / DAYS_PER_YEAR
-
-
-@kernel
-def hold(
-    x: Array,
-    first: int,
-    columns: npt.NDArray[np.int64],
-    weight: Array,
-    until: npt.NDArray[np.int64],
-    days: Array,
-    rates: tuple[float, float, float],
-    part: Array,
-    sums: Array,
-) -> None:
-    """Fill in the rows of an account that is not traded, with 0 the ``first`` row; see `weights.hold`."""
-    cash, before, exposure, short = 0.0, 1.0, 0.0, 0.0
-    for k in range(part.shape[0]):
-        t = first + k
-        total = kept = size = number = 0.0
-        for i in range(columns.size):
-            j = columns[i]
-            value = weight[j] * (x[t, j] / x[first, j])
-            total += value
-            if t < until[j]:
-                number += 1.0
-            else:
-                value = 0.0
-            part[k, i] = value
-            kept += value
-            size += abs(value)
-        if k == 0:
-            cash = 1.0 - total
-        else:
-            cash += before * interest(exposure / before, short / before, days[t], rates)
-        before, exposure, short = cash + total if k else 1.0, size, (size - kept) / 2.0
-        sums[0, k], sums[1, k], sums[2, k], sums[3, k] = before, size / before, kept / before, number
-        for i in range(columns.size):
-            part[k, i] /= before
-
-
-@kernel
-def approach(
-    weight: Array,
-    columns: npt.NDArray[np.int64],
-    target: Array,
-    most: Array,
-    movable: Mask,
-    spare: float,
-    step: Array,
-    left: Mask,
-) -> None:
-    """Move weights towards their targets, all rises together at most the falls and ``spare``."""
-    rise = fall = 0.0
-    for i in range(columns.size):
-        j = columns[i]
-        step[i] = min(max(target[i] - weight[j], -most[i]), most[i]) if movable[j] else 0.0
-        rise += max(step[i], 0.0)
-        fall -= min(step[i], 0.0)
-    share = 1.0
-    if spare + fall <= ROUNDING:
-        share = 0.0
-    elif rise - fall > spare + ROUNDING:
-        share = (spare + fall) / rise
-    for i in range(columns.size):
-        j = columns[i]
-        if step[i] > 0.0:
-            step[i] *= share
-        whole = step[i] == target[i] - weight[j]
-        weight[j] = target[i] if whole else weight[j] + step[i]
-        left[i] = not whole and (target[i] != 0.0 or weight[j] != 0.0)
-
-
-@kernel
-def positions(weight: Array, columns: npt.NDArray[np.int64], part: Array) -> tuple[int, float, float]:
-    """Fill in the columns with a weight and their weights; their number, sum of absolute values and sum."""
-    number, gross, net = 0, 0.0, 0.0
-    for j in range(weight.size):
-        if weight[j] != 0.0:
-            columns[number], part[number] = j, weight[j]
-            number += 1
-            gross += abs(weight[j])
-            net += weight[j]
-    return number, gross, net
 
 
 # Cross-section --------------------------------------------------------------------------------------------

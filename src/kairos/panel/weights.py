@@ -1,114 +1,227 @@
-"""Weights of some columns, held in an account that grows with their values, and moved towards targets.
+"""Weights of an account that is held and traded, session by session.
 
-For the one consumer that goes row by row: panels are row-major here.
+For the one consumer that goes row by row: panels are row-major here, and weights are fractions of equity.
 """
+# mypy: disallow-untyped-decorators=False
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from kairos.panel import kernels
 from kairos.panel.arrays import Array, Mask
+from kairos.panel.kernels import kernel
 
 Index = npt.NDArray[np.int64]
 
+DAYS_PER_YEAR = 365.0
 
-def hold(
-    x: Array,
-    rows: range,
+ROUNDING = 1e-12
+"""Sums of weights that differ by less are equal."""
+
+RETURN, COST, TURNOVER, GROSS, NET, NUMBER = range(6)
+"""Rows of what is told of each session."""
+
+
+class World(NamedTuple):
+    """What weights meet, by row t and column j."""
+
+    value: Array  # (T, N) C-contiguous, without gaps where something is held
+    priced: Mask  # (T, N) a trade is possible
+    until: Index  # (N,) row from which a position is cash
+    days: Array  # (T,) calendar days since the row before
+
+
+class Terms(NamedTuple):
+    """What trading and holding cost."""
+
+    half_spread: float
+    impact: float
+    cash: float  # yearly, earned on what gross exposure leaves of equity
+    financing: float  # yearly, paid on gross exposure above 1
+    borrow: float  # yearly, paid on shorts
+
+
+class Trade(NamedTuple):
+    """Weights to reach, of n columns."""
+
+    target: Array  # (n,)
+    most: Array  # (n,) the longest step of a session
+    volatility: Array  # (n,) daily
+    adv: Array  # (n,) USD a day
+    open: Mask  # (n,) False where there is nothing left to do
+    dollars: float  # that a weight of 1 is
+    cash: float  # what is left of equity when all weights are reached
+    expires: int  # row from which what has no price is given up
+
+
+@kernel
+def interest(gross: float, short: float, days: float, terms: Terms) -> float:
+    """Return on equity of ``days`` calendar days, ACT/365; exposures are fractions of it, shorts positive."""
+    yearly = (
+        terms.cash * max(1.0 - gross, 0.0) - terms.financing * max(gross - 1.0, 0.0) - terms.borrow * short
+    )
+    return yearly * days / DAYS_PER_YEAR
+
+
+@kernel
+def trading_cost(size: float, volatility: float, adv: float, dollars: float, terms: Terms) -> float:
+    """|Δw| · (half spread + impact · σ · √(|Δw| · dollars / adv)), a fraction of equity."""
+    if size == 0.0:
+        return 0.0
+    move = volatility * math.sqrt(size * dollars / adv) if terms.impact > 0.0 else 0.0
+    return size * (terms.half_spread + terms.impact * move)
+
+
+@kernel
+def trading_costs(change: Array, volatility: Array, adv: Array, dollars: float, terms: Terms) -> Array:
+    """(n,) cost of each change of weight."""
+    costs = np.empty(len(change))
+    for i in range(len(change)):
+        costs[i] = trading_cost(abs(change[i]), volatility[i], adv[i], dollars, terms)
+    return costs
+
+
+@kernel
+def follow(
+    world: World,
+    terms: Terms,
     columns: Index,
     weight: Array,
-    until: Index,
-    days: Array,
-    rates: tuple[float, float, float],
-) -> tuple[Array, Array]:
-    """An account that is not traded, from the first of the rows on: positions grow, cash earns and pays.
+    trade: Trade,
+    first: int,
+    last: int,
+    at_first: bool,
+    at_last: bool,
+    told: Array,
+) -> tuple[Index, Array, Index, int, int]:
+    """Hold from the close of ``first`` to that of ``last``, and try at every close what is open of a trade.
 
-    In units of the equity E in the first row, with 0: positionⱼ(t) = wⱼ · xₜⱼ / x₀ⱼ, Eₜ = cashₜ + Σ
-    positions, and cashₜ = cashₜ₋₁ + Eₜ₋₁ · interest(gross, short, days) with the exposures of t − 1.
+    Each session, in units of the equity at the close before: positions wⱼ · xₜⱼ / xₜ₋₁ⱼ, cash 1 − Σw and
+    its interest. Then, at the close, the step that `_try` makes; its cost is paid out of cash.
 
     Parameters
     ----------
-    x : (T, N) C-contiguous
-        Values without gaps in the rows and columns asked for.
     columns : (n,)
-        Columns with a position.
-    weight, until : (N,)
-        Fraction of equity in the first of the rows, and the row from which it is cash.
-    days : (T,)
-        Calendar days since the row before.
-    rates : three floats
-        Yearly: earned on cash, paid on gross exposure above 1, paid on shorts; ACT/365.
+        Columns with a weight or an open trade.
+    weight : (n,)
+        Weights after the close of ``first``; changed in place to those after ``last``.
+    trade : Trade
+        Of these columns; ``open`` is changed in place.
+    at_first, at_last : bool
+        Whether there is a try at these two closes.
+    told : (6, T)
+        `RETURN`, `COST`, `TURNOVER`, `GROSS`, `NET`, `NUMBER` of each row; those that pass are filled in.
 
     Returns
     -------
-    part : (R, n)
-        The positions as fractions of equity; 0 from ``until`` on.
-    sums : (4, R)
-        Equity; gross and net exposure as fractions of it; number of positions. Where equity is 0 or less the
-        account has lost everything, and what follows means nothing.
-
-    Examples
-    --------
-    >>> x = np.array([[4.0, 5.0], [6.0, 5.0]])
-    >>> half, until, free = np.full(2, 0.5), np.array([9, 1]), (0.0, 0.0, 0.0)
-    >>> part, sums = hold(x, range(2), np.arange(2), half, until, np.ones(2), free)
-    >>> part.tolist()
-    [[0.5, 0.5], [0.6, 0.0]]
-    >>> sums[:, 1].tolist()
-    [1.25, 0.6, 0.6, 1.0]
+    held, part : (P,)
+        Columns and weights after each close's trades, before their cost, one row after the other.
+    ends : (last − first + 2,)
+        Where each row's positions begin, from ``first`` on, and the end.
+    unpriced : int
+        Columns that were given up.
+    lost : int
+        The row on which nothing is left of equity, where all ends; -1 without one.
     """
-    part, sums = np.empty((len(rows), len(columns))), np.empty((4, len(rows)))
-    kernels.hold(x, rows.start, columns, weight, until, days, rates, part, sums)
-    return part, sums
+    n, rows, unpriced = len(columns), last - first + 1, 0
+    held, part = np.empty(n * rows, dtype=np.int64), np.empty(n * rows)
+    ends, step = np.zeros(rows + 1, dtype=np.int64), np.empty(n)
+    for k in range(rows):
+        t = first + k
+        if k > 0:
+            equity = _hold(world, terms, columns, weight, t)
+            if equity <= 0.0:
+                return held, part, ends, unpriced, t
+            told[RETURN, t] = equity - 1.0
+        cost = 0.0
+        if (k > 0 or at_first) and (t < last or at_last) and trade.open.any():
+            cost = _try(world, terms, columns, weight, trade, t, step)
+            told[COST, t] += cost
+            told[TURNOVER, t] += np.abs(step).sum()
+            told[RETURN, t] = (1.0 + told[RETURN, t]) * (1.0 - cost) - 1.0
+            unpriced += _give_up(world, columns, trade, t)
+        p = ends[k]
+        if k > 0 or at_first:
+            told[GROSS, t] = told[NET, t] = 0.0
+            for i in range(n):
+                if weight[i] != 0.0:
+                    held[p], part[p] = columns[i], weight[i]
+                    told[GROSS, t] += abs(weight[i])
+                    told[NET, t] += weight[i]
+                    p += 1
+            told[NUMBER, t] = p - ends[k]
+        ends[k + 1] = p
+        if cost > 0.0:  # the positions weigh more in what is left
+            weight /= 1.0 - cost
+    return held[: ends[rows]], part[: ends[rows]], ends, unpriced, -1
 
 
-def positions(weight: Array) -> tuple[Index, Array, float, float]:
-    """The columns with a weight, ascending, their weights, the sum of absolute weights and the sum.
+@kernel
+def _hold(world: World, terms: Terms, columns: Index, weight: Array, t: int) -> float:
+    """Let weights grow to the close of t; equity there in units of the one before."""
+    gross = net = total = 0.0
+    for i in range(len(columns)):
+        j = columns[i]
+        gross += abs(weight[i])
+        net += weight[i]
+        if weight[i] != 0.0:
+            weight[i] *= world.value[t, j] / world.value[t - 1, j]
+        total += weight[i]
+    equity = 1.0 - net + interest(gross, (gross - net) / 2.0, world.days[t], terms) + total
+    for i in range(len(columns)):
+        weight[i] = weight[i] / equity if t < world.until[columns[i]] else 0.0
+    return equity
 
-    Examples
-    --------
-    >>> columns, held, gross, net = positions(np.array([0.5, 0.0, -0.25]))
-    >>> columns.tolist(), held.tolist(), gross, net
-    ([0, 2], [0.5, -0.25], 0.75, 0.25)
+
+@kernel
+def _try(
+    world: World, terms: Terms, columns: Index, weight: Array, trade: Trade, t: int, step: Array
+) -> float:
+    """Move weights towards their targets where there is a price, at most so far; fill in the steps.
+
+    A long-only book borrows no more than its trade asks for: while sales wait for a price or for volume,
+    purchases wait too, so all rises are cut by one factor to what sales and spare cash pay for. A book with
+    shorts is financed by them and is not held back.
     """
-    columns, part = np.empty(len(weight), dtype=np.int64), np.empty(len(weight))
-    number, gross, net = kernels.positions(weight, columns, part)
-    return columns[:number].copy(), part[:number].copy(), gross, net
+    rise = fall = net = 0.0
+    short = False
+    for i in range(len(columns)):
+        step[i] = 0.0
+        if trade.open[i] and world.priced[t, columns[i]]:
+            step[i] = min(max(trade.target[i] - weight[i], -trade.most[i]), trade.most[i])
+        rise += max(step[i], 0.0)
+        fall -= min(step[i], 0.0)
+        net += weight[i]
+        short |= weight[i] < 0.0 or (trade.open[i] and trade.target[i] < 0.0)
+    spare = np.inf if short else max(1.0 - net - trade.cash, 0.0)
+    share = 1.0
+    if spare + fall <= ROUNDING:
+        share = 0.0
+    elif rise - fall > spare + ROUNDING:
+        share = (spare + fall) / rise
+    cost = 0.0
+    for i in range(len(columns)):
+        if not trade.open[i]:
+            continue
+        if step[i] > 0.0:
+            step[i] *= share
+        whole = step[i] == trade.target[i] - weight[i]
+        weight[i] = trade.target[i] if whole else weight[i] + step[i]
+        trade.open[i] = not whole and (trade.target[i] != 0.0 or weight[i] != 0.0)
+        cost += trading_cost(abs(step[i]), trade.volatility[i], trade.adv[i], trade.dollars, terms)
+    return cost
 
 
-def approach(
-    weight: Array, columns: Index, target: Array, most: Array, movable: Mask, spare: float
-) -> tuple[Array, Mask]:
-    """Move weights towards their targets, in place.
-
-    A step is at most ``most`` long. All rises are cut by one factor so that together they are at most the
-    falls and ``spare``; a difference below 1e-12 is rounding.
-
-    Parameters
-    ----------
-    weight, movable : (N,)
-        Weights, which are changed, and whether each can be.
-    columns, target, most : (n,)
-        Columns with a target, the target, and the longest step.
-    spare : float
-        By how much the rises may exceed the falls.
-
-    Returns
-    -------
-    step : (n,)
-        Changes made.
-    left : (n,)
-        True where the target is not reached; not where weight and target are both 0.
-
-    Examples
-    --------
-    >>> weight = np.array([0.5, 0.25])
-    >>> step, left = approach(weight, np.arange(2), np.array([0.25, 1.0]), np.ones(2), np.full(2, True), 0.25)
-    >>> weight.tolist(), step.tolist(), left.tolist()
-    ([0.25, 0.75], [-0.25, 0.5], [False, True])
-    """
-    step, left = np.empty(len(columns)), np.empty(len(columns), dtype=np.bool_)
-    kernels.approach(weight, columns, target, most, movable, spare, step, left)
-    return step, left
+@kernel
+def _give_up(world: World, columns: Index, trade: Trade, t: int) -> int:
+    """Close what has found no price in time, and count it; what volume or cash held back goes on."""
+    given = 0
+    for i in range(len(columns)):
+        if trade.open[i] and t >= trade.expires and not world.priced[t, columns[i]]:
+            trade.open[i] = False
+            given += 1
+    return given

@@ -9,9 +9,10 @@ import numpy as np
 
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.strategy import Target
+from kairos.equity.backtest.strategy import Target, union
 from kairos.errors import WorkError
-from kairos.panel import approach, hold, positions
+from kairos.panel import follow
+from kairos.panel.weights import Trade
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -62,6 +63,30 @@ class Order:
         cash = 1.0 - float(weight.sum())
         return cls(names, weight, adv[names], volatility[names], scale, cash, expires)
 
+    def trade(self, columns: Index, costs: Costs) -> Trade:
+        """The order for the account's compiled loop, over ascending columns with its own among them."""
+        n, at = len(columns), np.searchsorted(columns, self.names)
+        target, most, volatility, adv = np.zeros((4, n))
+        target[at], volatility[at], adv[at] = self.weight, self.volatility, self.adv
+        most[at] = costs.largest(self.adv, self.scale)
+        wanted = np.zeros(n, dtype=np.bool_)
+        wanted[at] = True
+        dollars = costs.capital * self.scale
+        return Trade(target, most, volatility, adv, wanted, dollars, self.cash, self.expires)
+
+    def left(self, names: Index) -> Order | None:
+        """What is open of the order, of these names; nothing without one."""
+        if not len(names):
+            return None
+        at = np.searchsorted(self.names, names)
+        return replace(
+            self, names=names, weight=self.weight[at], adv=self.adv[at], volatility=self.volatility[at]
+        )
+
+
+NOBODY = np.zeros(0)
+NO_TRADE = Trade(NOBODY, NOBODY, NOBODY, NOBODY, np.zeros(0, dtype=np.bool_), 0.0, 0.0, 0)
+
 
 @dataclass
 class Account:
@@ -100,9 +125,8 @@ class Account:
 
     def __post_init__(self) -> None:
         T, N = self.market.frame.shape
-        self.weight, self.row = np.zeros(N), self.begin
-        self.ret, self.cost, self.turnover = np.zeros(T), np.zeros(T), np.zeros(T)
-        self.gross, self.net, self.names = np.zeros(T), np.zeros(T), np.zeros(T)
+        self.weight, self.row, self._told = np.zeros(N), self.begin, np.zeros((6, T))
+        self.ret, self.cost, self.turnover, self.gross, self.net, self.names = self._told
 
     @property
     def target(self) -> Target:
@@ -120,95 +144,33 @@ class Account:
     def fill(self, order: Order) -> None:
         """Trade towards an order at the present close; it replaces what was still open."""
         self.order = order
-        self._trade()
+        self._follow(self.row, at_first=True, at_last=True)
 
     def advance(self, to: int, *, replaced: bool = False) -> None:
         """Hold until the close of row `to`; what is still open of an order is tried at every close.
 
         With `replaced` another order fills at `to`, so the old one is no longer tried there.
         """
-        while self.row < to:
-            self._hold(self._next_try(to))
-            if self.order is not None and not (replaced and self.row == to):
-                self._trade()
+        if self.row < to:
+            self._follow(to, at_first=False, at_last=not replaced)
 
-    def _next_try(self, to: int) -> int:
-        """Next row up to `to` on which a name of the open order has a price, or is given up."""
-        if self.order is None:
-            return to
-        last = min(max(self.order.expires, self.row + 1), to)
-        tries = range(self.row + 1, last)
-        return next((row for row in tries if self.market.priced[row, self.order.names].any()), last)
-
-    def _hold(self, to: int) -> None:
-        """Drift from the present close to the close of row `to`; interest and fees are paid day by day."""
-        market, t, held = self.market, self.row, self.held
-        days, rates = market.days, self.costs.rates
-        share, (equity, gross, net, names) = hold(
-            market.value, range(t, to + 1), held, self.weight, market.settled, days, rates
+    def _follow(self, to: int, *, at_first: bool, at_last: bool) -> None:
+        market, order, first = self.market, self.order, self.row
+        columns = self.held if order is None else union(self.held, order.names)
+        weight, trade = self.weight[columns], NO_TRADE if order is None else order.trade(columns, self.costs)
+        held, part, ends, unpriced, lost = follow(
+            market.world, self.costs.terms, columns, weight, trade, first, to, at_first, at_last, self._told
         )
-        if equity.min() <= 0.0:
-            day = market.frame.sessions[t + int(np.argmax(equity <= 0.0))]
+        if lost >= 0:
             raise WorkError(
-                f"the book has lost everything on {day}: its shorts lost more than it owned; "
-                "lower the leverage or check the prices"
+                f"the book has lost everything on {market.frame.sessions[lost]}: its shorts lost more than "
+                "it owned; lower the leverage or check the prices"
             )
-        rows = slice(t + 1, to + 1)
-        self.ret[rows] = equity[1:] / equity[:-1] - 1.0
-        self.gross[rows], self.net[rows], self.names[rows] = gross[1:], net[1:], names[1:]
         if self.keep_book:
-            self.book.update((t + i, (held, share[i])) for i in range(1, len(share)))
-        self.weight[held] = share[-1]
-        if names[-1] < len(held):
-            self.held = held[market.settled[held] > to]
-        self.row = to
-
-    def _trade(self) -> None:
-        """Move towards the order's weights as far as prices and participation allow, and pay for it."""
-        order, t = self.order, self.row
-        assert order is not None  # noqa: S101 - the callers have looked
-        largest = self.costs.largest(order.adv, order.scale)
-        step, left = approach(
-            self.weight, order.names, order.weight, largest, self.market.priced[t], self._spare(order)
-        )
-        cost = float(self.costs.trade(step, order.volatility, order.adv, order.scale).sum())
-        self.cost[t] += cost
-        self.turnover[t] += float(np.abs(step).sum())
-        self.ret[t] = (1.0 + self.ret[t]) * (1.0 - cost) - 1.0
-        self.held, weight, self.gross[t], self.net[t] = positions(self.weight)
-        self.names[t] = len(weight)
-        if self.keep_book:
-            self.book[t] = (self.held, weight)
-        if cost:  # it is paid out of cash, so the positions weigh more in what is left
-            self.weight[self.held] = weight / (1.0 - cost)
-        self._leave_open(order, left)
-
-    def _spare(self, order: Order) -> float:
-        """Cash that purchases may take on top of what sales bring, as a fraction of equity.
-
-        A long-only book borrows no more than its order asks for: while sales wait for a price or for volume,
-        purchases wait too. A book with shorts is financed by them and is not held back.
-        """
-        weight = self.weight[self.held]
-        if (order.weight < 0.0).any() or (weight < 0.0).any():
-            return np.inf
-        return max(1.0 - float(weight.sum()) - order.cash, 0.0)
-
-    def _leave_open(self, order: Order, still: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-        """Go on with the names that are not done; one that has found no price by `expires` is given up.
-
-        What volume or cash held back goes on until the next order replaces it.
-        """
-        if self.row >= order.expires:
-            waiting = still & ~self.market.priced[self.row, order.names]
-            self.unpriced += int(waiting.sum())
-            still = still & ~waiting
-        at, self.order = np.flatnonzero(still), None
-        if len(at):
-            self.order = replace(
-                order,
-                names=order.names[at],
-                weight=order.weight[at],
-                adv=order.adv[at],
-                volatility=order.volatility[at],
-            )
+            begun = ends.tolist()
+            for k in range(0 if at_first else 1, to - first + 1):
+                here = slice(begun[k], begun[k + 1])
+                self.book[first + k] = held[here], part[here]
+        self.weight[columns], self.held, self.row = weight, columns[weight != 0.0], to
+        self.unpriced += unpriced
+        self.order = None if order is None else order.left(columns[trade.open])

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kairos.panel.weights import Terms, trading_costs
+
 if TYPE_CHECKING:
     from kairos.settings import Backtest
 
@@ -57,9 +59,9 @@ class Costs:
         return self.impact > 0.0 or self.participation > 0.0
 
     @property
-    def rates(self) -> tuple[float, float, float]:
-        """Yearly: earned on cash, paid on borrowed money, paid on shorts; see :func:`kairos.panel.hold`."""
-        return self.cash_rate, self.financing_rate, self.borrow
+    def terms(self) -> Terms:
+        """The same for the account's compiled loop."""
+        return Terms(self.half_spread, self.impact, self.cash_rate, self.financing_rate, self.borrow)
 
     def trade(self, change: Vector, volatility: Vector, adv: Vector, scale: float = 1.0) -> Vector:
         """Cost of each trade as a fraction of capital.
@@ -75,12 +77,7 @@ class Costs:
         scale : float
             Dollars traded per dollar of the book that `change` refers to.
         """
-        size = np.abs(change)
-        if self.impact == 0.0:
-            return size * self.half_spread
-        share = np.divide(size * self.capital * scale, adv, out=np.zeros_like(size), where=size > 0.0)
-        move = np.multiply(volatility, np.sqrt(share), out=np.zeros_like(size), where=size > 0.0)
-        return size * (self.half_spread + self.impact * move)
+        return trading_costs(change, volatility, adv, self.capital * scale, self.terms)
 
     def largest(self, adv: Vector, scale: float = 1.0) -> Vector:
         """Largest change of weight in one session."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from kairos.equity.context import PRICES, Context
 from kairos.equity.frame import Array, Frame, Mask, Outcomes
 from kairos.panel import carry
+from kairos.panel.weights import World
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Market:
     priced: Mask
     settled: np.ndarray[Any, np.dtype[np.int64]]
     days: np.ndarray[Any, np.dtype[np.float64]]
+
+    @cached_property
+    def world(self) -> World:
+        """The same for the account's compiled loop."""
+        return World(self.value, self.priced, self.settled, self.days)
 
     @classmethod
     def of(cls, context: Context) -> Market:
