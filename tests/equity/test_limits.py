@@ -267,6 +267,28 @@ def test_usage_and_what_is_broken():
     assert {one.label for one in limits.broken(weight)} == {"sector Energy", "weight of a name"}
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_allowed_breaks_nothing(seed):
+    """Books that miss one limit by a hair, by little or by much, and such as keep all."""
+    rng = np.random.default_rng(seed)
+    previous = rng.dirichlet(np.ones(6))
+    traded = previous * rng.uniform(0.9, 1.1, 6)
+    rules = (
+        Rule("budget", "net", np.ones(6), 1.0, 1.0),
+        Rule("sector", "sector Energy", (np.arange(6) < 3).astype(float), -np.inf, previous[:3].sum() + 0.01),
+        Rule("gross", "gross", np.ones(6), -np.inf, 1.0, size=True),
+    )
+    limits = Limits(np.zeros(6), np.ones(6), previous + 0.02, rules, previous, 0.05, np.full(6, 0.12), traded)
+    seen = set()
+    for size in (0.0, 1e-10, 1e-8, 0.01, 0.05):
+        for _ in range(20):
+            step = rng.normal(size=6)
+            weight = previous + size * (step - rng.integers(0, 2) * step.mean())
+            assert limits.allow(weight) == (not limits.broken(weight))
+            seen.add(limits.allow(weight))
+    assert seen == {True, False}
+
+
 def test_wrong_input_is_refused():
     with pytest.raises(InputError, match="target"):
         nearest(np.array([np.nan, 1.0]), long_only(np.zeros(2), 1.0))

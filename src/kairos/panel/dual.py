@@ -42,6 +42,9 @@ from kairos.panel.rows import (
 STEPS = 60
 HALVINGS = 30
 DAMPING = 1e-3  # at most; less as the rows come closer
+JITTER = 1e-7  # of a row's curvature: rows that say the same of all names within stretches stay apart
+ROUNDING = 1e-15  # of what D is the sum of
+STRAIGHT = 0.75  # share of its promise that a step keeps where D hardly bends; half where it is a parabola
 RISE = 1e-4  # share of the slope's promise that a step must keep
 PROVE = 4  # steps between attempts to prove that no w keeps all rows
 PROOF = 1e-9  # by how much, over what the multipliers weigh, limits must miss each other
@@ -57,11 +60,11 @@ def search(p: Problem, pieces: Pieces) -> tuple[Array, Array, int, int]:
     worth = _answer(p, pieces, multiplier, back, part, free)
     for step in range(STEPS):
         forward(p, part, value)
-        worst = 0.0
+        worst, largest = 0.0, 1.0
         for r in range(m):
             excess[r] = _excess(p.low[r], p.high[r], value[r], multiplier[r])
-            worst = max(worst, abs(excess[r]))
-        if worst <= EXACT:
+            worst, largest = max(worst, abs(excess[r])), max(largest, abs(multiplier[r]))
+        if worst <= EXACT * min(largest, 1e3):  # λ is rounded, and so is what names do
             return part[0], multiplier, POLISHED, step
         if step % PROVE == PROVE - 1 and _impossible(p, pieces, multiplier, back):
             return part[0], multiplier, FAILED, step
@@ -70,30 +73,74 @@ def search(p: Problem, pieces: Pieces) -> tuple[Array, Array, int, int]:
             e[r] = min(DAMPING, worst) if bound else UNBOUND
         _bend(p, pieces, free, M)
         normal(p, M, e, S)
+        for r in range(m):
+            S[r, r] *= 1.0 + JITTER
         factorise(S)
         move = excess.copy()
         substitute(S, move)
         for r in range(m):
             if e[r] == UNBOUND:
                 move[r] = 0.0  # not nearly 0, which would count as pressing
-        length = 1.0
-        for _ in range(HALVINGS):
-            promise = 0.0
-            for r in range(m):
-                ahead[r] = multiplier[r] + length * move[r]
-                side = multiplier[r] if multiplier[r] != 0.0 else excess[r]
-                if p.low[r] != p.high[r] and side * ahead[r] < 0.0:
-                    ahead[r] = 0.0  # a row presses against one limit, or not
-                promise += excess[r] * (ahead[r] - multiplier[r])
-            after = _answer(p, pieces, ahead, back, part, free)
-            if after >= worth + RISE * promise - 1e-15 * (1.0 + abs(worth)):
-                break
-            length *= 0.5
-        else:
+        found, worth = _climb(p, pieces, multiplier, excess, move, worth, ahead, back, part, free)
+        if not found:
             return part[0], multiplier, UNDECIDED, step
-        worth = after
         multiplier[:] = ahead
     return part[0], multiplier, UNDECIDED, STEPS
+
+
+@kernel
+def _climb(
+    p: Problem,
+    pieces: Pieces,
+    multiplier: Array,
+    excess: Array,
+    move: Array,
+    worth: float,
+    ahead: Array,
+    back: Array,
+    part: Array,
+    free: Index,
+) -> tuple[bool, float]:
+    """Fill in the multipliers that a move leads to and what names do there; whether D rises, and D."""
+    length, other = 1.0, np.empty(len(ahead))
+    for _ in range(HALVINGS):
+        promise = _ahead(p, multiplier, excess, move, length, ahead)
+        after = _answer(p, pieces, ahead, back, part, free)
+        if after >= worth + RISE * promise - ROUNDING * (1.0 + abs(worth) + _weighed(p, ahead)):
+            break
+        length *= 0.5
+    else:
+        return False, worth
+    # D is concave along the move: go on as far again where it hardly bends, go back where it was overshot
+    factor = 0.5 if length < 1.0 else 2.0
+    for _ in range(HALVINGS):
+        if length >= 1.0 and after - worth <= STRAIGHT * promise:
+            break
+        length *= factor
+        promise = _ahead(p, multiplier, excess, move, length, other)
+        there = _answer(p, pieces, other, back, part, free)
+        if not there > after:
+            _answer(p, pieces, ahead, back, part, free)
+            break
+        after = there
+        ahead[:] = other
+    return True, after
+
+
+@kernel
+def _ahead(p: Problem, multiplier: Array, excess: Array, move: Array, length: float, ahead: Array) -> float:
+    """Fill in the multipliers after so much of a move, and return what the slope promises of it.
+
+    A row presses against one limit, or against none: a multiplier that would change its sign ends at 0.
+    """
+    promise = 0.0
+    for r in range(len(multiplier)):
+        ahead[r] = multiplier[r] + length * move[r]
+        side = multiplier[r] if multiplier[r] != 0.0 else excess[r]
+        if p.low[r] != p.high[r] and side * ahead[r] < 0.0:
+            ahead[r] = 0.0
+        promise += excess[r] * (ahead[r] - multiplier[r])
+    return promise
 
 
 @kernel
@@ -137,6 +184,16 @@ def _limited(p: Problem, multiplier: Array) -> float:
     for r in range(len(multiplier)):
         if multiplier[r] != 0.0:
             total += multiplier[r] * (p.high[r] if multiplier[r] > 0.0 else p.low[r])
+    return total
+
+
+@kernel
+def _weighed(p: Problem, multiplier: Array) -> float:
+    """Size of λ's terms in D, which may cancel: of rows that nearly oppose each other λ is large."""
+    total = 0.0
+    for r in range(len(multiplier)):
+        if multiplier[r] != 0.0:
+            total += abs(multiplier[r] * (p.high[r] if multiplier[r] > 0.0 else p.low[r]))
     return total
 
 

@@ -95,12 +95,12 @@ def forward(p: Problem, part: Array, out: Array) -> None:
 @kernel
 def backward(p: Problem, multiplier: Array, out: Array) -> None:
     """Fill in the slopes (3, n) of the rows with their multipliers."""
+    out[:] = 0.0
     for a in range(3):
-        for i in range(len(p.Z)):
-            v = 0.0
-            for r in range(p.cut[a], p.cut[a + 1]):
-                v += p.Z[i, r] * multiplier[r]
-            out[a, i] = v
+        for r in range(p.cut[a], p.cut[a + 1]):
+            if multiplier[r] != 0.0:  # few rows press
+                for i in range(len(p.Z)):
+                    out[a, i] += p.Z[i, r] * multiplier[r]
 
 
 @kernel

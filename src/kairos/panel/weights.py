@@ -1,6 +1,16 @@
 """Weights of an account that is held and traded, session by session.
 
 For the one consumer that goes row by row: panels are row-major here, and weights are fractions of equity.
+
+Half of an account in a name that rises by a half; at its close everything is sold at a cost of 1 %:
+
+>>> world = World(np.array([[4.0], [6.0]]), np.full((2, 1), True), np.array([9]), np.ones(2))
+>>> one, weight, told = np.ones(1), np.array([0.5]), np.zeros((6, 2))
+>>> sale = Trade(0.0 * one, one, one, one, one > 0.0, 1.0, 1.0, 9)
+>>> terms = Terms(half_spread=0.01, impact=0.0, cash=0.0, financing=0.0, borrow=0.0)
+>>> _ = follow(world, terms, np.array([0]), weight, sale, 0, 1, False, True, told)
+>>> weight.tolist(), told[:, 1].round(4).tolist()
+([0.0], [0.2425, 0.006, 0.6, 0.0, 0.0, 0.0])
 """
 # mypy: disallow-untyped-decorators=False
 

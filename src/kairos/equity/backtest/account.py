@@ -9,7 +9,7 @@ import numpy as np
 
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.strategy import Target, union
+from kairos.equity.backtest.strategy import Target
 from kairos.errors import WorkError
 from kairos.panel import follow
 from kairos.panel.weights import Trade
@@ -156,7 +156,11 @@ class Account:
 
     def _follow(self, to: int, *, at_first: bool, at_last: bool) -> None:
         market, order, first = self.market, self.order, self.row
-        columns = self.held if order is None else union(self.held, order.names)
+        columns = self.held
+        if order is not None:
+            meant = self.weight != 0.0
+            meant[order.names] = True
+            columns = np.flatnonzero(meant)
         weight, trade = self.weight[columns], NO_TRADE if order is None else order.trade(columns, self.costs)
         held, part, ends, unpriced, lost = follow(
             market.world, self.costs.terms, columns, weight, trade, first, to, at_first, at_last, self._told

@@ -185,10 +185,12 @@ class Limits:
         return found
 
     def allow(self, weight: Vector) -> bool:
-        """Tell whether a book breaks no limit; those of single names are looked at first."""
+        """Tell whether a book breaks no limit."""
         lower, upper = self.bounds()
-        out = np.maximum(lower - weight, weight - upper)
-        return out.max(initial=0.0) <= HOLDS and not self.broken(weight)
+        value, step = self.values(weight), np.abs(weight - self.previous).sum()
+        low, high = ([getattr(rule, side) for rule in self.rules] for side in ("low", "high"))
+        over = (lower - weight, weight - upper, low - value, value - high)
+        return step <= self.turnover + HOLDS and all(by.max(initial=0.0) <= HOLDS for by in over)
 
     def no_new_shorts(self, barred: Mask) -> Limits:
         """The limits with what is barred no further short than it is, or than a session can cover."""
