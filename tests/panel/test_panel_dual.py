@@ -42,6 +42,10 @@ def problem(seed: int, n: int, *, turnover: float) -> Problem:
     )  # fmt: skip
 
 
+def found(p: Problem) -> tuple[np.ndarray, np.ndarray, int, int]:
+    return dual.search(p, pieces_of(p), np.zeros(len(p.low)))
+
+
 def lagrangian(p: Problem, multiplier: np.ndarray, w: np.ndarray) -> np.ndarray:
     """(n,) each name's share of the Lagrangian at w."""
     parts = np.stack([w, np.abs(w), np.abs(w - p.point)])
@@ -54,7 +58,7 @@ def lagrangian(p: Problem, multiplier: np.ndarray, w: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("seed", range(8))
 def test_every_condition_of_a_minimum_holds(seed: int, turnover: float, n: int) -> None:
     p = problem(seed, n, turnover=turnover)
-    w, multiplier, end, steps = dual.search(p, pieces_of(p))
+    w, multiplier, end, steps = found(p)
     assert end == POLISHED
     assert steps < 40
     assert (w >= p.lower).all()
@@ -78,14 +82,14 @@ def test_what_cannot_be_is_proven_so(seed: int) -> None:
     """A sum of 1 where the names may be 0.999 together, and less turnover than the exits need."""
     p = problem(seed, 200, turnover=0.2)
     short = p._replace(upper=p.upper * 0.999 / p.upper.sum())
-    assert dual.search(short, pieces_of(short))[2] == FAILED
+    assert found(short)[2] == FAILED
     gone = np.where(p.point > np.median(p.point), 0.0, p.upper)
     least = p.point[gone == 0.0].sum()
     tight = p._replace(upper=gone, high=np.array([*np.full(6, 1.0), INF, 1.9 * least]), low=p.low.copy())
     tight.low[6] = -INF
-    assert dual.search(tight, pieces_of(tight))[2] == FAILED
+    assert found(tight)[2] == FAILED
     room = tight._replace(high=np.array([*np.full(6, 1.0), INF, 2.1 * least]))
-    assert dual.search(room, pieces_of(room))[2] == POLISHED
+    assert found(room)[2] == POLISHED
 
 
 def exits_first(seed: int, by: float) -> Problem:
@@ -113,10 +117,25 @@ def test_rows_that_leave_next_to_no_room(by: float) -> None:
     undecided = 0
     for seed in range(16):
         p = exits_first(seed, by)
-        w, _, end, _ = dual.search(p, pieces_of(p))
+        w, _, end, _ = found(p)
         undecided += end == UNDECIDED
         if end != UNDECIDED:
             assert end == POLISHED
             assert w.sum() == pytest.approx(100 / 3, abs=3e-9)
             assert np.abs(w - p.point).sum() <= p.high[1] + 3e-9
     assert undecided <= 2
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_where_the_search_begins_changes_its_length_only(seed: int) -> None:
+    p = problem(seed, 200, turnover=0.2)
+    w, multiplier, _, steps = found(p)
+    again, same, end, few = dual.search(p, pieces_of(p), multiplier)
+    assert (end, few) == (POLISHED, 0)
+    np.testing.assert_array_equal(again, w)
+    np.testing.assert_array_equal(same, multiplier)
+    far = np.random.default_rng(seed).normal(size=len(p.low))  # some press against limits that are not there
+    other, _, end, _ = dual.search(p, pieces_of(p), far)
+    assert end == POLISHED
+    np.testing.assert_allclose(other, w, atol=1e-11)
+    assert steps > 2

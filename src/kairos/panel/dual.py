@@ -51,12 +51,15 @@ PROOF = 1e-9  # by how much, over what the multipliers weigh, limits must miss e
 
 
 @kernel
-def search(p: Problem, pieces: Pieces) -> tuple[Array, Array, int, int]:
-    """Weights, multipliers, POLISHED, FAILED (no such w) or UNDECIDED, and steps taken."""
+def search(p: Problem, pieces: Pieces, begin: Array) -> tuple[Array, Array, int, int]:
+    """Weights, multipliers, POLISHED, FAILED (no such w) or UNDECIDED, and steps taken from `begin`."""
     n, m = len(p.lower), len(p.low)
     part, back, free = np.empty((3, n)), np.empty((3, n)), np.empty(n, dtype=np.int64)
     M, S, e = np.zeros((6, n)), np.empty((m, m)), np.empty(m)
     multiplier, ahead, value, excess = np.zeros(m), np.empty(m), np.empty(m), np.empty(m)
+    for r in range(m):
+        if (p.high[r] if begin[r] > 0.0 else -p.low[r]) < np.inf:  # there is a limit to press against
+            multiplier[r] = begin[r]
     worth = _answer(p, pieces, multiplier, back, part, free)
     for step in range(STEPS):
         forward(p, part, value)

@@ -143,6 +143,7 @@ def minimise(
     of: Index,
     low: Array,
     high: Array,
+    begin: Array | None = None,
 ) -> Minimum:
     """Minimise, see the module.
 
@@ -161,6 +162,9 @@ def minimise(
         What a row multiplies: 0 w, 1 |w|, 2 |w − p|; ascending.
     low, high : (m,)
         Limits of each row; equal for an equation, infinite for none.
+    begin : (m,), optional
+        Multipliers of a similar problem: a search on the dual is shorter from there, and ends at the same
+        minimum to rounding.
 
     Examples
     --------
@@ -191,7 +195,8 @@ def minimise(
     )  # fmt: skip
     pieces, end = pieces_of(problem), UNDECIDED
     if not k and not power.any() and curvature.min() > 0.0:
-        w, multiplier, end, iterations = dual.search(problem, pieces)
+        start = np.zeros(len(rows)) if begin is None else begin / steep
+        w, multiplier, end, iterations = dual.search(problem, pieces, start)
     if end == UNDECIDED:
         w, multiplier, end, iterations = _search(problem, pieces)
     w = np.clip(w * unit, lower, upper)

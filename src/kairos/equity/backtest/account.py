@@ -10,6 +10,7 @@ import numpy as np
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.strategy import Target
+from kairos.equity.frame import Mask
 from kairos.errors import WorkError
 from kairos.panel import follow
 from kairos.panel.weights import Trade
@@ -65,27 +66,35 @@ class Order:
 
     def trade(self, columns: Index, costs: Costs) -> Trade:
         """The order for the account's compiled loop, over ascending columns with its own among them."""
-        n, at = len(columns), np.searchsorted(columns, self.names)
-        target, most, volatility, adv = np.zeros((4, n))
-        target[at], volatility[at], adv[at] = self.weight, self.volatility, self.adv
-        most[at] = costs.largest(self.adv, self.scale)
-        wanted = np.zeros(n, dtype=np.bool_)
-        wanted[at] = True
-        dollars = costs.capital * self.scale
-        return Trade(target, most, volatility, adv, wanted, dollars, self.cash, self.expires)
-
-    def left(self, names: Index) -> Order | None:
-        """What is open of the order, of these names; nothing without one."""
-        if not len(names):
-            return None
-        at = np.searchsorted(self.names, names)
-        return replace(
-            self, names=names, weight=self.weight[at], adv=self.adv[at], volatility=self.volatility[at]
+        return Trade(
+            np.searchsorted(columns, self.names),
+            self.weight,
+            costs.largest(self.adv, self.scale),
+            self.volatility,
+            self.adv,
+            np.ones(len(self.names), dtype=np.bool_),
+            costs.capital * self.scale,
+            self.cash,
+            self.expires,
         )
 
+    def left(self, open_: Mask) -> Order | None:
+        """What is open of the order; nothing without an open name."""
+        at = np.flatnonzero(open_)
+        if len(at) == len(open_):
+            return self
+        one = replace(
+            self,
+            names=self.names[at],
+            weight=self.weight[at],
+            adv=self.adv[at],
+            volatility=self.volatility[at],
+        )
+        return one if len(at) else None
 
-NOBODY = np.zeros(0)
-NO_TRADE = Trade(NOBODY, NOBODY, NOBODY, NOBODY, np.zeros(0, dtype=np.bool_), 0.0, 0.0, 0)
+
+NOBODY, NOTHING = np.zeros(0, dtype=np.int64), np.zeros(0)
+NO_TRADE = Trade(NOBODY, NOTHING, NOTHING, NOTHING, NOTHING, np.zeros(0, dtype=np.bool_), 0.0, 0.0, 0)
 
 
 @dataclass
@@ -177,4 +186,4 @@ class Account:
                 self.book[first + k] = held[here], part[here]
         self.weight[columns], self.held, self.row = weight, columns[weight != 0.0], to
         self.unpriced += unpriced
-        self.order = None if order is None else order.left(columns[trade.open])
+        self.order = None if order is None else order.left(trade.open)

@@ -92,14 +92,21 @@ def book_of(
 
         return mix
     if strategy.book == "nearest":
-        return lambda t, section, holding: within_limits(strategy, signals, t, section, holding)
+        costs, worth = Costs.of(strategy.backtest), dict[str, float]()  # of each limit at the decision before
+        return lambda t, section, holding: within_limits(strategy, signals, costs, t, section, holding, worth)
     if strategy.book == "optimised":
         return optimised(strategy, market, signals)
     return lambda _, section, __: Book(decide(section, strategy))
 
 
 def within_limits(
-    strategy: Strategy, signals: Signals, t: int, section: CrossSection, holding: Holding
+    strategy: Strategy,
+    signals: Signals,
+    costs: Costs,
+    t: int,
+    section: CrossSection,
+    holding: Holding,
+    worth: dict[str, float],
 ) -> Book:
     """The nearest book to the scores within the limits.
 
@@ -112,13 +119,14 @@ def within_limits(
 
     Without a memory, what is held and no longer selected is sold as far as participation allows; the rest of
     it counts in the limits.
+
+    `worth` is where the search begins, which makes it shorter, and is replaced by where it has ended.
     """
     held, recalls = holding.raw, (strategy.turnover is not None or strategy.refresh < 1.0)
     recalls = recalls and len(held.names) > 0
     scored = decide(section, strategy)
     if not len(scored.names):
         return Book(held if recalls else NOTHING)
-    costs = Costs.of(strategy.backtest)
     names = union(scored.names, held.names, holding.traded.names)
     largest = costs.largest(signals.adv[t, names], holding.scale)
     previous, traded = _on(names, held), _on(names, holding.traded)
@@ -137,9 +145,10 @@ def within_limits(
     if recalls and strategy.turnover is not None:
         turnover = strategy.turnover + max(1.0 - float(np.abs(previous).sum()), 0.0)
     ceiling = np.where(leaving, np.maximum(np.abs(previous), rest) if recalls else rest, 1.0)
+    after = np.minimum(ceiling, _after_sales(previous, aim, leaving, rest, strategy.turnover))
     limits = Limits(
-        lower=np.where(side < 0.0, -ceiling, 0.0),
-        upper=np.where(side > 0.0, ceiling, 0.0),
+        lower=np.where(side < 0.0, -after, 0.0),
+        upper=np.where(side > 0.0, after, 0.0),
         name=np.full(len(names), 1.0 if strategy.max_name is None else strategy.max_name),
         rules=(*_budget(strategy, side), *rules_of(strategy, signals, t, section, names, side)),
         previous=previous,
@@ -147,8 +156,13 @@ def within_limits(
         largest=largest,
         traded=traded,
     )
-    first = within(aim, _exits_first(limits, aim, leaving, rest, strategy.turnover))
-    return _book(names, first or nearest(aim, limits), limits)
+    found = within(aim, limits, worth)
+    if found is None:
+        lower, upper = np.where(side < 0.0, -ceiling, 0.0), np.where(side > 0.0, ceiling, 0.0)
+        limits = replace(limits, lower=lower, upper=upper)
+        found = nearest(aim, limits)
+    worth.update(found.worth)
+    return _book(names, found, limits)
 
 
 def _book(names: Index, solution: Solution, limits: Limits) -> Book:
@@ -184,16 +198,17 @@ def _sides(
     return np.where(leaving, np.where(previous < 0.0, -1.0, 1.0), side)
 
 
-def _exits_first(limits: Limits, aim: Vector, leaving: Mask, rest: Vector, turnover: float | None) -> Limits:
-    """The limits with a ceiling on each name that is no longer selected: what is left after its sale.
+def _after_sales(
+    previous: Vector, aim: Vector, leaving: Mask, rest: Vector, turnover: float | None
+) -> Vector:
+    """(n,) a ceiling on each name that is no longer selected: what is left after its sale.
 
     `rest` is what a session can't sell.
     """
-    sale = np.where(leaving, np.abs(limits.previous) - np.abs(aim), 0.0)
+    sale = np.where(leaving, np.abs(previous) - np.abs(aim), 0.0)
     total = float(sale.sum())
     part = min(1.0, turnover / 2.0 / total) if turnover is not None and total > 0.0 else 1.0
-    ceiling = np.where(leaving, np.maximum(np.abs(limits.previous) - part * sale, rest), 1.0)
-    return replace(limits, lower=np.maximum(limits.lower, -ceiling), upper=np.minimum(limits.upper, ceiling))
+    return np.where(leaving, np.maximum(np.abs(previous) - part * sale, rest), 1.0)
 
 
 def _budget(strategy: Strategy, side: Vector) -> tuple[Rule, ...]:

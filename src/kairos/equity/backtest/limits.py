@@ -142,6 +142,11 @@ class Limits:
         traded = self.previous if self.traded is None else self.traded
         return reach(self.previous, traded, self.largest)
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the rules, then of turnover where it is limited."""
+        return (*(rule.label for rule in self.rules), *(["turnover"] if np.isfinite(self.turnover) else []))
+
     @cached_property
     def rows(self) -> Matrix:
         """(m, n) rows of the rules."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -70,6 +71,11 @@ class Solution:
     fallback: bool
 
     @property
+    def worth(self) -> dict[str, float]:
+        """The multipliers by label."""
+        return dict(zip(self.limits.labels, self.multiplier.tolist(), strict=True))
+
+    @property
     def binding(self) -> tuple[str, ...]:
         """Labels of the limits that the book is at, other than equations."""
         equations = {rule.label for rule in self.limits.rules if rule.low == rule.high}
@@ -102,15 +108,21 @@ def nearest(target: Vector, limits: Limits) -> Solution:
     return within(target, limits) or _given_way(_distance(target), limits)
 
 
-def within(target: Vector, limits: Limits) -> Solution | None:
-    """The nearest book as :func:`nearest` finds it, and nothing where a limit would have to be relaxed."""
+def within(target: Vector, limits: Limits, worth: Mapping[str, float] | None = None) -> Solution | None:
+    """The nearest book as :func:`nearest` finds it, and nothing where a limit would have to be relaxed.
+
+    Parameters
+    ----------
+    worth : mapping, optional
+        `Solution.worth` of a similar book: where the search begins.
+    """
     if not np.isfinite(target).all():
         raise InputError("a target weight is missing or infinite; leave the name out or give it 0")
     if limits.allow(target):
         rows = len(limits.rules) + int(np.isfinite(limits.turnover))
         return Solution(target.copy(), (), limits, np.zeros(rows), -0.5 * float(target @ target), False)
     objective = _distance(target)
-    found = _solve(objective, limits)
+    found = _solve(objective, limits, worth)
     return None if found is None else _solution(objective, limits, found)
 
 
@@ -154,7 +166,9 @@ def _solution(
     return Solution(weight, relaxed, limits, multiplier, value, fallback)
 
 
-def _solve(objective: Objective, limits: Limits) -> tuple[Vector, Vector] | None:
+def _solve(
+    objective: Objective, limits: Limits, worth: Mapping[str, float] | None = None
+) -> tuple[Vector, Vector] | None:
     """Weights and the rules' multipliers; nothing where the method doesn't end, as without any such book."""
     lower, upper = limits.bounds()
     if (lower > upper).any():
@@ -165,6 +179,8 @@ def _solve(objective: Objective, limits: Limits) -> tuple[Vector, Vector] | None
     of = [interior.SIZE if rule.size else interior.WEIGHT for rule in rules] + [interior.TRADE] * len(
         turnover
     )
+    begin = np.array([(worth or {}).get(label, 0.0) for label in limits.labels])
+    begin[: len(order)] = begin[order]
     rows = np.concatenate([limits.rows[order], np.ones((len(turnover), n))])
     found = interior.minimise(
         lower, upper, limits.previous,
@@ -172,6 +188,7 @@ def _solve(objective: Objective, limits: Limits) -> tuple[Vector, Vector] | None
         np.array(of, dtype=np.int64),
         np.array([*(rule.low for rule in rules), *(-np.inf for _ in turnover)]),
         np.array([*(rule.high for rule in rules), *turnover]),
+        begin,
     )  # fmt: skip
     if not found.converged or not limits.allow(found.w):  # converged by its own measure, which is relative
         return None

@@ -315,7 +315,7 @@ def _eligible(run: Simulation, t: int) -> CrossSection:
     """Members with a signal on t whose trades can be priced, and of whom the strategy's needs are known."""
     signals, strategy = run.signals, run.strategy
     named = signals.members[t] & np.isfinite(signals.alpha[t])
-    if Costs.of(strategy.backtest).needs_liquidity:
+    if run.raw.costs.needs_liquidity:
         known = np.isfinite(signals.adv[t]) & np.isfinite(signals.volatility[t]) & (signals.adv[t] > 0.0)
         run.left_out += int((named & ~known).sum())
         named &= known
