@@ -18,7 +18,9 @@ import pytest
 from kairos.audit import Audit, Verdict
 from kairos.audit.equity import lookahead
 from kairos.audit.equity_compare import Comparison, compare
+from kairos.audit.equity_decisions import Decided, differences, knows_future
 from kairos.audit.equity_inputs import Alteration, write_inputs
+from kairos.audit.equity_tables import in_sample
 from kairos.audit.findings import Trial
 from kairos.cli import main
 from kairos.equity import build, registry
@@ -95,7 +97,30 @@ def members_of_today(x: Any, _: Params) -> Mapping[str, Any]:
     return {"market_of_today": np.where(known, np.nanmean(np.where(known[:, None], r, 0.0), axis=1), np.nan)}
 
 
+def long_memory(x: Any, _: Params) -> Mapping[str, Any]:
+    """The return of a quarter, although a month of history is declared."""
+    return {"long_memory": x["closeadj"] / lag(x["closeadj"], 63) - 1.0}
+
+
+def weighted_today(x: Any, _: Params) -> Mapping[str, Any]:
+    """A market weighted by what members trade, known after the close, over the returns up to it."""
+    r, size = returns(x["closeadj"]), x["universe.adv_60"]
+    known = np.isfinite(r) & np.isfinite(size)
+    total = np.where(known, size, 0.0).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return {"weighted_today": np.where(known, r * size, 0.0).sum(axis=1) / total}
+
+
 PLANTED: tuple[Declaration, ...] = (
+    feature("feat_long_memory", ("sep_base_academic.closeadj",), long_memory),
+    DateTable(
+        name="weighted_today",
+        doc="Planted.",
+        inputs=("sep_base_academic.closeadj", "universe.adv_60"),
+        columns=lambda _: (Column("weighted_today", "planted", dtype="DOUBLE"),),
+        history=lambda _, __: 2,
+        measure=weighted_today,
+    ),
     feature("feat_future_mean", ("sep_base_academic.closeadj",), future_mean),
     feature("feat_whole_quantile", ("sep_base_academic.closeadj",), whole_quantile),
     feature("feat_target_inside", ("feat_targets.ret_5d_f",), target_inside),
@@ -128,6 +153,8 @@ LEAKS = {
     "feat_split_level.split_level": {Trial.SPLIT},
     "same_day_filings.filed_netinc": {Trial.CUT, Trial.FUTURE},
     "market_of_today.market_of_today": {Trial.MEMBERS},
+    "weighted_today.weighted_today": {Trial.MEMBERS},
+    "feat_long_memory.long_memory": {Trial.START},
 }
 """Which trials show each of them, by what they do."""
 
@@ -204,7 +231,8 @@ def test_the_first_offence_says_when_and_who(planted: Audit) -> None:
 def world(vendor: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
     db, settings = tmp_path_factory.mktemp("clean") / "k.duckdb", load(overrides=FIXED)
     ingest([vendor], db, settings=settings)
-    build(db, ["feat_price_action", "regime_history_academic"], settings=settings)
+    tables = ["feat_price_action", "feat_adv", "feat_beta", "feat_vol_sizing", "regime_history_academic"]
+    build(db, tables, settings=settings)
     return World(db, settings)
 
 
@@ -316,6 +344,67 @@ def test_differences_are_counted(
             stores.append(tx.put("series", [rows], key=("date",)))
     with duckdb.connect() as con:
         (found,) = compare(con, *stores, Comparison(["x"], "true"), Trial.CUT, "cut")
-    assert (found.compared, found.rounding, found.beyond) == (2, rounding, beyond)
+    nowhere = sum(one is None and two is None for one, two in zip(a, b, strict=False))
+    assert (found.compared, found.rounding, found.beyond) == (2 - nowhere, rounding, beyond)
     assert found.worst == pytest.approx(worst, rel=1e-3, nan_ok=True)
     assert (found.first is None) == (beyond == 0)
+
+
+def test_a_table_without_prices_is_audited_by_itself(world: World) -> None:
+    found = lookahead(world.db, settings=world.settings, cuts=1, tables=["universe"])
+    assert found.leaks == []
+    assert {line.table for line in found.lines if line.compared} >= {"universe", "listings"}
+
+
+def decided(weight: float, scale: float = 1.0) -> dict[str, Decided]:
+    days = [dt.date(2020, 1, day) for day in (2, 9, 16)]
+    weights = {day: {"A": 0.5, "B": weight if day == days[1] else 0.5} for day in days}
+    return {"mine": Decided(weights, dict.fromkeys(days, scale), dict.fromkeys(days, 0.01))}
+
+
+@pytest.mark.parametrize(
+    ("other", "moment", "leaking"),
+    [
+        (decided(0.5), 16, set()),
+        (decided(0.5 + 1e-9), 16, set()),
+        (decided(0.4), 16, {"weight"}),
+        (decided(0.4), 8, set()),
+        (decided(0.5, 0.9), 16, {"scale"}),
+        ({"mine": Decided({}, {}, {})}, 16, {"weight", "scale", "return"}),
+    ],
+)
+def test_another_decision_before_the_moment_is_a_leak(
+    other: dict[str, Decided], moment: int, leaking: set[str]
+) -> None:
+    found = differences(decided(0.5), other, Alteration(Trial.CUT, dt.date(2020, 1, moment)))
+    assert {d.column for d in found if d.beyond} == leaking
+    assert all(d.table == "decisions.mine" and d.compared for d in found)
+    if leaking == {"weight"}:
+        first = next(d.first for d in found if d.first)
+        assert (first.date, first.name, first.whole, first.other) == ("2020-01-09", "B", "0.5", "0.4")
+
+
+WHOLE_SAMPLE = ["equity.backtest.volatility.estimate='full_sample'", "equity.strategies.{}.target_vol=0.1"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "strategy", "marked"),
+    [
+        ([], "risk4", set()),
+        (["equity.backtest.lag=0"], "risk4", set()),
+        (["equity.backtest.manual.per_rebalance=true"], "baseline", set()),
+        (["equity.backtest.compat_manual=true"], "baseline", {"*"}),
+        (["equity.backtest.manual.missing_target=true"], "baseline", {"*"}),
+        (WHOLE_SAMPLE, "risk1", {"scale", "return"}),
+        (WHOLE_SAMPLE, "risk4", {"weight", "scale", "return"}),
+        (["equity.universe.mode='option_b'"], "risk4", {"*"}),
+    ],
+)
+def test_what_decisions_know_by_configuration(
+    world: World, overrides: list[str], strategy: str, marked: set[str]
+) -> None:
+    settings = load(overrides=[*FIXED, *(each.format(strategy) for each in overrides)])
+    context = Context(open_store(world.db, settings).snapshot(), settings)
+    known = knows_future(context, [strategy], "feat_price_action.ret_21d", in_sample(context))
+    assert {column for _, column in known} == marked
+    assert {table for table, _ in known} <= {f"decisions.{strategy}"}

@@ -60,10 +60,11 @@ def part_of(db: Path, name: str) -> Path:
 
 
 def harmed(server: Server, path: Path, harm: Callable[[Path], None], *commands: list[object]) -> None:
-    """Damage a file; every command names it."""
+    """Damage a file; every command names it. One that writes the part anew before it is refused mends it."""
     whole = path.read_bytes()
-    harm(path)
     for words in commands:
+        path.write_bytes(whole)
+        harm(path)
         ended = server.run(*words)
         assert ended.code in (1, 2), (words, ended)
         refused(ended, ended.code, path)

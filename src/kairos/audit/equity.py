@@ -17,12 +17,12 @@ from kairos.audit import equity_decisions, equity_tables
 from kairos.audit.equity_decisions import Decided
 from kairos.audit.equity_inputs import Alteration, write_inputs
 from kairos.audit.equity_tables import Reach
-from kairos.audit.findings import Audit, Difference, Trial
+from kairos.audit.findings import Audit, Difference, Trial, Verdict
 from kairos.equity import registry
 from kairos.equity.build import build
-from kairos.equity.columns import resolve
-from kairos.equity.context import Context, open_store
-from kairos.equity.declare import AssembledTable
+from kairos.equity.columns import resolve, warnings_of
+from kairos.equity.context import PRICES, Context, open_store
+from kairos.equity.declare import AssembledTable, DateTable, Declaration
 from kairos.equity.staleness import status
 from kairos.errors import InputError
 from kairos.settings import Settings
@@ -34,8 +34,8 @@ BEGINS = 0.2
 """A later start leaves out this share of the sessions."""
 
 NOT_CUT = (
-    "category, exchange, sector and size class of tickers are today's in every trial: the vendor keeps no "
-    "history of them"
+    "category, exchange, sector, size class and name of tickers are today's in every trial: the vendor keeps "
+    "no history of them"
 )
 
 
@@ -53,6 +53,7 @@ class Task:
     alpha: str
     lower_is_better: bool
     decided: Mapping[str, Decided]
+    as_of: dt.date | None
 
 
 def lookahead(
@@ -106,15 +107,15 @@ def lookahead(
     for name in strategies:
         settings.equity.strategy(name)
     audit = Audit("equity")
-    audit.in_sample = {
-        **equity_tables.in_sample(context),
-        **equity_decisions.knows_future(settings, strategies),
-    }
-    audit.remarks += _remarks(context)
+    marked = equity_tables.in_sample(context)
+    audit.in_sample = marked | equity_decisions.knows_future(context, strategies, column, marked)
+    audit.remarks += _remarks(context, registry.select(tables, settings))
+    if strategies:
+        audit.remarks += warnings_of(context, column)
     whole = equity_decisions.decide(context, strategies, column, lower_is_better=lower_is_better)
     task = Task(
         db.absolute(), settings, namespace, context.snapshot.id, tuple(tables),
-        equity_tables.reaches(context), tuple(strategies), column, lower_is_better, whole,
+        equity_tables.reaches(context), tuple(strategies), column, lower_is_better, whole, _as_of(context),
     )  # fmt: skip
     trials = _trials(context.sessions, whole, _reported(context), cuts, seed)
     moments = [altered.moment for altered in trials if altered.kind is Trial.CUT]
@@ -130,6 +131,7 @@ def lookahead(
         progress=progress,
     )
     audit.differences += [difference for some in found for difference in some]
+    audit.remarks += _unjudged(audit)
     audit.seconds = time.monotonic() - started
     return audit
 
@@ -141,13 +143,13 @@ def _trial(task: Task, altered: Alteration) -> list[Difference]:
         db = Path(folder) / "kairos.duckdb"
         store = open_store(db, task.settings)
         write_inputs(whole, store, altered)
-        build(db, task.tables, settings=task.settings)
-        other = Context(store.snapshot(), task.settings)
+        build(db, task.tables, settings=task.settings, into=task.namespace, as_of=task.as_of)
+        other = Context(store.snapshot(), task.settings, task.namespace)
         chosen = registry.select(task.tables, task.settings)
         found = equity_tables.differences(whole, other, chosen, altered, task.reach)
-        if task.strategies and altered.kind in (Trial.CUT, Trial.FUTURE):
+        if task.strategies and altered.kind is not Trial.START:  # a book remembers what it held before
             again = equity_decisions.decide(
-                other, task.strategies, task.alpha, lower_is_better=task.lower_is_better
+                other, task.strategies, task.alpha, lower_is_better=task.lower_is_better, cut=True
             )
             found += equity_decisions.differences(task.decided, again, altered)
     return found
@@ -206,7 +208,30 @@ def _usual(context: Context) -> str:
     raise InputError("no composite has values: name a signal with --alpha")
 
 
-def _remarks(context: Context) -> list[str]:
+def _as_of(context: Context) -> dt.date | None:
+    """The day at which the tables of the namespace end, where they were built as of one."""
+    base = context.find(PRICES)
+    told = None if base is None else base.meta.get("recipe", {}).get("as_of")
+    return None if told is None else dt.date.fromisoformat(told)
+
+
+def _unjudged(audit: Audit) -> list[str]:
+    """Columns whose warm-up no later start could show, and those that the trials can't accuse."""
+    found = []
+    features = {(d.table, d.column) for d in audit.differences if d.kind is Trial.CUT}
+    begun = {(d.table, d.column) for d in audit.differences if d.kind is Trial.START and d.compared}
+    never = {table for table, _ in features - begun if not table.startswith("decisions.")}
+    if never := never - equity_tables.NUMBERED:
+        found.append(
+            "warm-up not checked of some columns of these tables, whose declared history leaves no session "
+            f"after the later start: {', '.join(sorted(never))}"
+        )
+    if spared := audit.count(Verdict.IN_SAMPLE):
+        found.append(f"{spared} entries are IN-SAMPLE: whether they know more than that, no trial can tell")
+    return found
+
+
+def _remarks(context: Context, chosen: Sequence[Declaration]) -> list[str]:
     """What the audit can't see, or leaves out."""
     assembled = [
         t.name
@@ -221,6 +246,12 @@ def _remarks(context: Context) -> list[str]:
         )
     if missing:
         found.append(f"not built, so not audited: {', '.join(missing)}")
+    brought = sorted({file for table in chosen for file in table.files(context.settings)})
+    if brought:
+        found.append(f"files of the user's, the same in every trial: {', '.join(brought)}")
+    untold = [t.name for t in chosen if isinstance(t, DateTable) and not equity_tables.tells_members(t)]
+    if untold:
+        found.append(f"means over names of these tables had no trial with other members: {', '.join(untold)}")
     if context.settings.equity.universe.mode == "file":
         found.append("the universe is the user's own list: when its rows were known is not checked")
     return found

@@ -61,10 +61,10 @@ def compare(
     both = " AND ".join(f"w.{quote(key)} IS NOT DISTINCT FROM o.{quote(key)}" for key in whole.key)
     kinds = dict(whole.columns)
     figures = [_figures(column, kinds[column] in NUMBERS, scales.get(column, 0.0)) for column in what.columns]
-    query = f"SELECT count(*), {', '.join(figures)} FROM w FULL JOIN o ON {both}"
-    compared, *rest = con.execute(query).fetchall()[0]
+    query = f"SELECT {', '.join(figures)} FROM w FULL JOIN o ON {both}"
+    found = con.execute(query).fetchall()[0]
     return [
-        _difference(whole.name, column, kind, trial, compared, *rest[4 * i : 4 * i + 4])
+        _difference(whole.name, column, kind, trial, *found[5 * i : 5 * i + 5])
         for i, column in enumerate(what.columns)
     ]
 
@@ -75,16 +75,22 @@ def _scales(con: duckdb.DuckDBPyConnection, table: Table, what: Comparison) -> d
     numbers = [column for column in what.columns if kinds[column] in NUMBERS]
     if not numbers:
         return {}
-    squares = ", ".join(f"sqrt(avg({quote(name)}::DOUBLE ** 2))" for name in numbers)
+    squares = ", ".join(
+        f"sqrt(avg({quote(name)}::DOUBLE ** 2) FILTER (isfinite({quote(name)}::DOUBLE)))" for name in numbers
+    )
     rows = scan(table.names, [part.path for part in table.parts])
     found = con.execute(f"SELECT {squares} FROM ({rows}) WHERE {what.where}").fetchone() or ()
     return {name: value for name, value in zip(numbers, found, strict=True) if value is not None}
 
 
 def _figures(column: str, number: bool, scale: float) -> str:
-    """SQL: values within rounding, beyond it, the largest difference, the first offence."""
+    """SQL: values compared, within rounding, beyond it, the largest difference, the first offence.
+
+    Where both states have a row without a value nothing is compared.
+    """
     a, b = f"w.{quote(column)}", f"o.{quote(column)}"
-    unlike = f"({a} IS DISTINCT FROM {b} OR w._in IS NULL OR o._in IS NULL)"
+    alone = "w._in IS NULL OR o._in IS NULL"
+    unlike = f"({a} IS DISTINCT FROM {b} OR {alone})"
     apart, near = "NULL", "false"
     if number:
         apart = f"abs({a}::DOUBLE - {b}::DOUBLE)"
@@ -98,6 +104,7 @@ def _figures(column: str, number: bool, scale: float) -> str:
     )
     when = "coalesce(w._date, o._date) || ' ' || coalesce(w._name, o._name)"
     return (
+        f"count(*) FILTER ({a} IS NOT NULL OR {b} IS NOT NULL OR {alone}), "
         f"count(*) FILTER ({unlike} AND {near}), count(*) FILTER ({beyond}), "
         f"max({apart}) FILTER ({beyond}), arg_min({offence}, {when}) FILTER ({beyond})"
     )

@@ -11,11 +11,14 @@ import numpy as np
 
 from kairos.audit.equity_inputs import Alteration
 from kairos.audit.findings import Difference, Offence
-from kairos.equity.backtest.compat import look_ahead
+from kairos.equity.backtest.compat import scaled_by_all
 from kairos.equity.backtest.execute import simulated, strategies_of
+from kairos.equity.backtest.inputs import REGIMES, columns_of, period
 from kairos.equity.backtest.simulate import Simulation
-from kairos.equity.context import Context
-from kairos.settings import Settings
+from kairos.equity.context import PRICES, Context
+from kairos.errors import InputError
+
+MANUAL = "the manual's accounting runs on today's universe and looks ahead in every step"
 
 TOLERANCE = 1e-6
 """Share of the book by which a weight may differ: signals differ by rounding, and optimisers stop early."""
@@ -41,22 +44,62 @@ class Decided:
 
 
 def decide(
-    context: Context, strategies: Sequence[str], alpha: str, *, lower_is_better: bool = False
+    context: Context,
+    strategies: Sequence[str],
+    alpha: str,
+    *,
+    lower_is_better: bool = False,
+    cut: bool = False,
 ) -> dict[str, Decided]:
-    """Run strategies on a signal; a decision whose fill lies behind the data counts too."""
-    return {
-        name: _decided(simulated(context, context.settings.equity.strategy(name), alpha, lower_is_better))
-        for name in strategies
-    }
+    """Run strategies on a signal; a decision whose fill lies behind the data counts too.
 
-
-def knows_future(settings: Settings, strategies: Sequence[str]) -> dict[tuple[str, str], str]:
-    """Strategies that look ahead by configuration, and how."""
+    Where the data were `cut`, one that has no session left to decide and to fill on decides nothing.
+    """
     found = {}
     for name in strategies:
-        strategy, *parts = strategies_of(settings, settings.equity.strategy(name))
-        if words := look_ahead(strategy, parts):
-            found[f"decisions.{name}", "*"] = words[0]
+        strategy = context.settings.equity.strategy(name)
+        try:
+            period(context, strategy, alpha)
+        except InputError:
+            if not cut:
+                raise
+            found[name] = Decided({}, {}, {})
+        else:
+            found[name] = _decided(simulated(context, strategy, alpha, lower_is_better))
+    return found
+
+
+def knows_future(
+    context: Context, strategies: Sequence[str], alpha: str, in_sample: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str], str]:
+    """What of the decisions knows the future by configuration, and how.
+
+    A fill at the close that is decided on earns what nobody could, but no weight depends on it.
+
+    Parameters
+    ----------
+    in_sample : mapping
+        Tables that know the future, as (table, "*"), and what they know.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for name in strategies:
+        table = f"decisions.{name}"
+        strategy, *parts = strategies_of(context.settings, context.settings.equity.strategy(name))
+        if strategy.backtest.compat_manual:
+            found[table, "*"] = f"{MANUAL} (here its own engine runs)"
+            continue
+        made_of = [column.partition(".")[0] for column in columns_of(context, [strategy, *parts], alpha)]
+        if strategy.regimes or parts:
+            made_of.append(REGIMES)
+        through = [one for one in ("universe", PRICES, *made_of) if (one, "*") in in_sample]
+        if strategy.backtest.manual.missing_target:
+            found[table, "*"] = "names without a price at the next decision are left out"
+        elif through:
+            found[table, "*"] = f"made of {through[0]}"
+        elif scaled_by_all(strategy, parts):
+            traded = parts or strategy.book != "scored"  # limits count what is traded, and so does a mix
+            for column in ("weight", "scale", "return") if traded else ("scale", "return"):
+                found[table, column] = "the volatility target uses the volatility of the whole sample"
     return found
 
 

@@ -24,6 +24,9 @@ KNOWN_AFTER = {"sf1": 1, "sf2": 1, "sf3": 46, "daily": 1, "metrics": 1}
 """Days from a row's date to the one after whose close it is known at the earliest: filings and the vendor's
 daily figures from the next session on; 13F reports are due 45 days after the quarter (SEC rule 13f-1)."""
 
+KNOWN_ONLY = ("lastpricedate", "lastquarter", "lastupdated")
+"""Dates of a security that go on while it lives."""
+
 PRICE = ("open", "high", "low", "close", "closeadj", "closeunadj")
 ON_SPLIT_BASIS = {
     "sep": {"open": 0.5, "high": 0.5, "low": 0.5, "close": 0.5, "closeadj": 0.5, "volume": 2.0},
@@ -91,7 +94,7 @@ def _parts(con: duckdb.DuckDBPyConnection, table: VendorTable, names: tuple[str,
 
 def _query(table: VendorTable, names: tuple[str, ...], altered: Alteration) -> str:
     if altered.kind is Trial.CUT:
-        return _cut(table, altered)
+        return _cut(table, names, altered)
     if altered.kind is Trial.START:
         return _start(table, altered)
     return _future(table, names, altered) if altered.kind is Trial.FUTURE else _split(table, names, altered)
@@ -102,14 +105,14 @@ def _known(table: VendorTable) -> str:
     return f"({quote(str(table.dated))} + {KNOWN_AFTER.get(table.name, 0)})"
 
 
-def _cut(table: VendorTable, altered: Alteration) -> str:
+def _cut(table: VendorTable, names: tuple[str, ...], altered: Alteration) -> str:
     """Rows known by the moment; of the securities those that existed, and nothing about their ends."""
     moment = f"DATE {literal(str(altered.moment))}"
     if table.dated is not None:
         return f"SELECT * FROM {table.name} WHERE {_known(table)} <= {moment}"
+    known = ", ".join(f"least({name}, {moment}) AS {name}" for name in KNOWN_ONLY if name in names)
     return f"""
-        SELECT * REPLACE (isdelisted AND coalesce(lastpricedate <= {moment}, true) AS isdelisted,
-                          least(lastpricedate, {moment}) AS lastpricedate)
+        SELECT * REPLACE (isdelisted AND coalesce(lastpricedate <= {moment}, true) AS isdelisted, {known})
         FROM {table.name} WHERE coalesce(firstpricedate <= {moment}, true)"""
 
 
@@ -146,7 +149,11 @@ def _future(table: VendorTable, names: tuple[str, ...], altered: Alteration) -> 
             FROM ({_replaced(table, names, altered, "true")})
             WHERE datekey <= {moment} AND {_draw(table, altered, "reportperiod")} < 0.2"""
         return _first_of(table, f"{_replaced(table, names, altered, restated)} UNION ALL BY NAME {amended}")
-    return _replaced(table, names, altered, later)
+    replaced = _replaced(table, names, altered, later)
+    if table.name == "sf2" and "formtype" in names:  # a form is called restated when a later one amends it
+        said = "regexp_replace(formtype, '^RESTATED-?', '')"
+        return f"SELECT * REPLACE ({said} AS formtype) FROM ({replaced})"
+    return replaced
 
 
 def _split(table: VendorTable, names: tuple[str, ...], altered: Alteration) -> str:

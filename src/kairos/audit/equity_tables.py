@@ -20,7 +20,7 @@ from kairos.equity.declare import AssembledTable, BaseTable, DateTable, Declarat
 from kairos.equity.frame import Inputs, dates, numbers
 from kairos.equity.staleness import params_of
 from kairos.equity.universe import sessions_needed
-from kairos.store.sql import scan
+from kairos.store.sql import quote, scan
 
 NUMBERED = frozenset({"sessions", "listings"})
 """Tables whose rows are numbered from the first session of the data."""
@@ -28,7 +28,11 @@ NUMBERED = frozenset({"sessions", "listings"})
 FIRST = 3
 """Sessions after a later start on which reports stand that were known before."""
 
-MEMBER = "sep_base_academic.member"
+MEMBER = f"{PRICES}.member"
+
+ENDS = "last_listing"
+"""Column of tables of reports: up to which listing they are the company's. How listings end is known
+afterwards by declaration."""
 
 STATIC = "holds the state of the last session only"
 
@@ -74,8 +78,9 @@ def reaches(context: Context) -> dict[str, Reach]:
     for table in registry.tables(context.settings):
         params = params_of(context, table)
         inputs = [found[name] for name in table.reads if name in found]
-        back = max((reach.back for reach in inputs), default=0.0)
-        if any(_expanding(found, name) for name in (*table.inputs, *table.optional)):
+        named = (*table.inputs, *table.optional)
+        back = max((_back(found, name) for name in named), default=0.0)
+        if any(_expanding(found, name) for name in named):
             back = math.inf
         if isinstance(table, PanelTable | BaseTable):
             back += table.history(params, gap)
@@ -97,6 +102,16 @@ def _derived(table: Declaration, context: Context) -> tuple[str, ...]:
     rows = context.read(table.name, stored.names)
     series = {name: numbers(rows[name]) for name in stored.names if kinds[name] in NUMBERS}
     return tuple(table.derive({**series, "dates": dates(rows["date"])}, params_of(context, table)))
+
+
+def _back(found: Mapping[str, Reach], name: str) -> float:
+    """Sessions that an input looks back, through all that it is made of.
+
+    The price base has the vendor's prices of the day itself; only who is a member looks back.
+    """
+    source, _, column = name.partition(".")
+    prices = source == PRICES and column and name != MEMBER
+    return 0.0 if prices or source not in found else found[source].back
 
 
 def _expanding(found: Mapping[str, Reach], name: str) -> bool:
@@ -129,9 +144,12 @@ def differences(
 
 def _common_tickers(con: duckdb.DuckDBPyConnection, whole: Context, other: Context) -> None:
     """Tickers of both price bases: it holds whoever is a member at any time, so a longer one has more."""
+    bases = [context.find(PRICES) for context in (whole, other)]
     sides = []
-    for context in (whole, other):
-        table = context.table(PRICES)
+    for table in bases:
+        if table is None:  # neither it nor what stands on its rows is audited
+            con.execute("CREATE OR REPLACE TEMP TABLE common (ticker VARCHAR)")
+            return
         sides.append(f"SELECT ticker FROM ({scan(['ticker'], [part.path for part in table.parts])})")
     con.execute(f"CREATE OR REPLACE TEMP TABLE common AS {sides[0]} INTERSECT {sides[1]}")
 
@@ -144,7 +162,7 @@ def _judged(whole: Context, table: Declaration, altered: Alteration, reach: Reac
         if isinstance(table, BaseTable) and table.name != "universe":
             return None  # the vendor's own figures, on the basis of the day
         own = [column for column in own if not column.level]
-    names = [column.name for column in own]
+    names = [column.name for column in own if column.name != ENDS]
     if isinstance(table, BaseTable) and table.dated is None:
         return None
     if table.name == "listings":
@@ -153,24 +171,25 @@ def _judged(whole: Context, table: Declaration, altered: Alteration, reach: Reac
         return None
     if altered.kind is Trial.START:
         names = [name for name in names if name not in reach.expanding]
-    where = _dates(whole, altered, reach)
+    date = table.dated[0] if isinstance(table, BaseTable) and table.dated else "date"
+    where = _dates(whole, altered, reach, date)
     if where is None:
         return None
     if isinstance(table, FeatureTable) or table.name == PRICES:
         where += " AND ticker IN (SELECT ticker FROM common)"
     stored = whole.table(table.name)
-    return Comparison(names, where, "ticker" if "ticker" in stored.key else "''")
+    return Comparison(names, where, "ticker" if "ticker" in stored.key else "''", quote(date))
 
 
-def _dates(whole: Context, altered: Alteration, reach: Reach) -> str | None:
+def _dates(whole: Context, altered: Alteration, reach: Reach, date: str) -> str | None:
     """SQL: sessions that a trial can judge."""
     sessions = whole.sessions
     at = int(np.searchsorted(sessions, np.datetime64(altered.moment)))
     if altered.kind is Trial.START:
         row = at + max(reach.back, FIRST)
-        return since("date", str(sessions[int(row)])) if row < len(sessions) else None
+        return since(date, str(sessions[int(row)])) if row < len(sessions) else None
     row = at - reach.ahead
-    return until("date", str(sessions[row])) if row >= 0 else None
+    return until(date, str(sessions[row])) if row >= 0 else None
 
 
 def _listings(names: Sequence[str], altered: Alteration) -> Comparison | None:
@@ -181,13 +200,24 @@ def _listings(names: Sequence[str], altered: Alteration) -> Comparison | None:
     return Comparison(begun, until("first", str(altered.moment)), "ticker", "first")
 
 
+def tells_members(declared: Declaration) -> bool:
+    """Tell whether a table with one row a date is told who is a member: the universe has no other rows."""
+    named = (*declared.inputs, *declared.optional)
+    return isinstance(declared, DateTable) and any(map(_of_members, named))
+
+
+def _of_members(name: str) -> bool:
+    return name == MEMBER or name.startswith("universe.")
+
+
 def member_differences(
     context: Context, tables: Sequence[Declaration], moments: Sequence[dt.date], seed: int
 ) -> list[Difference]:
     """Measure tables with one row a date at moments on which another half of the names are members."""
     rng, found = np.random.default_rng(seed), []
     for table in tables:
-        if isinstance(table, DateTable) and MEMBER in (*table.inputs, *table.optional):
+        if tells_members(table) and context.find(table.name) is not None:
+            assert isinstance(table, DateTable)  # noqa: S101 - it tells
             x = context.panels(PRICES).inputs((*table.inputs, *table.optional))
             for day in moments:
                 found += _remeasured(context, table, x, day, rng)
@@ -201,12 +231,14 @@ def _remeasured(
     at = int(np.searchsorted(context.sessions, np.datetime64(day)))
     part = x.sessions(max(at - table.history(params, x.max_gap), 0), at + 1)
 
+    order = rng.permutation(part.frame.shape[1])  # one for all: what is told of a member goes with it
+
     def load(name: str) -> np.ndarray[Any, Any] | None:
         panel = part.load(name)
-        if name != MEMBER or panel is None:
+        if panel is None or not _of_members(name):
             return panel
         drawn = panel.copy()
-        drawn[-1] = rng.permutation(drawn[-1])
+        drawn[-1] = drawn[-1][order]
         return drawn
 
     one, two = table.measure(part, params), table.measure(replace(part, load=load), params)

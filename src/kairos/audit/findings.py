@@ -64,7 +64,7 @@ class Difference:
     trial : str
         Which trial, e.g. ``cut 2019-03-04``.
     compared : int
-        Values on either side, missing ones included: one that exists on one side only is a difference.
+        Values on either side: one that exists on one side only is a difference, one on neither is none.
     rounding, beyond : int
         Values that differ within the allowed rounding, and beyond it.
     worst : float
