@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import typer.main
 
@@ -136,6 +137,8 @@ def test_wrong_input_leaves_with_2_in_plain_words(
         (OSError(28, "No space left on device", "a/b"), 1),
         (KeyboardInterrupt(), 130),
         (BrokenPipeError(32, "Broken pipe"), 1),
+        (RuntimeError("can't start new thread"), 1),
+        (duckdb.OutOfMemoryException("Allocation failure"), 1),
     ],
     ids=lambda value: type(value).__name__,
 )

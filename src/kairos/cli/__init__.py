@@ -67,8 +67,10 @@ def _run(words: list[str], call: log.Call, stopped: Stopped) -> int:
         call.error, code = failures.words(error), error.exit_code if isinstance(error, KairosError) else 1
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 0
-    except RuntimeError:
-        if stopped.by is None:
+    except RuntimeError as error:
+        if failures.out_of_threads(error):
+            call.error, code = failures.words(error), 1
+        elif stopped.by is None:
             raise
     if stopped.by is not None:
         call.error, code = WORDS[stopped.by], stopped.exit_code

@@ -23,6 +23,11 @@ def words(error: Exception) -> str:
             f"not enough memory ({_first_line(error)}): lower run.memory_limit, which is DuckDB's share, and "
             "run.workers, or give the command more"
         )
+    if out_of_threads(error):
+        return (
+            f"the system gives this user no more threads ({error}): end other programs, or raise the limits "
+            "on processes and memory (ulimit -u, ulimit -v)"
+        )
     if system := cause(error):
         path = system.filename2 or system.filename
         where = f"{path}: " if path else ""
@@ -31,6 +36,11 @@ def words(error: Exception) -> str:
         f"a file can't be read ({_first_line(error)}); if it is a part of the store, "
         "`kairos doctor --verify` names those that are damaged"
     )
+
+
+def out_of_threads(error: Exception) -> bool:
+    """Whether Python could not start a thread; it has no exception of its own for that."""
+    return isinstance(error, RuntimeError) and str(error) == "can't start new thread"
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from kairos import __version__
 
@@ -113,15 +113,13 @@ def _threads() -> Finding:
 
 
 def _compiled() -> Finding:
-    """Where compiled kernels are kept; without such a folder Numba refuses to load them."""
-    try:
-        from kairos.panel.kernels import moments
-    except RuntimeError as error:
-        advice = "set NUMBA_CACHE_DIR to a folder that can be written"
-        return Finding("compiled kernels", "wrong", f"{error}; {advice}", 1)
-    folder = Path(moments.stats.cache_path or "")
+    """Where compiled kernels are kept."""
+    from kairos.panel import kernels
+
+    kernel: Any = kernels.moments
+    folder = Path(kernel.stats.cache_path or Path(kernels.__file__).parent / "__pycache__")
     above = next(path for path in (folder, *folder.parents) if path.is_dir())
-    if not os.access(above, os.W_OK):
+    if not kernel.stats.cache_path or not os.access(above, os.W_OK):
         return Finding(
             "compiled kernels",
             "warning",

@@ -13,7 +13,6 @@ within a stretch, changes only where a name enters or leaves one. Newton's metho
 & Toh 2018 for this damping) ends at the minimum itself, bounds and kinks included. No such w exists exactly
 if some λ makes the constant part of D positive without an objective; that proof ends the search too.
 """
-# mypy: disallow-untyped-decorators=False
 
 from __future__ import annotations
 

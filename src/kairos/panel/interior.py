@@ -27,7 +27,6 @@ smaller than its multiplier are put on it, the others and the rows that bind are
 that leaves its stretch then is put on the end of it, one that is pulled off its end is let go, likewise rows,
 until nothing changes (the primal-dual active set method of Hintermüller, Ito & Kunisch 2002).
 """
-# mypy: disallow-untyped-decorators=False
 
 from __future__ import annotations
 

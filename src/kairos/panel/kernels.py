@@ -13,7 +13,8 @@ Cross-sectional kernels run over the columns in their order, and keep one sum pe
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numba import njit
@@ -27,9 +28,19 @@ SUM, MEAN, VAR, STD = 0, 1, 2, 3
 SKEW, KURT = 0, 1
 COV, CORR, BETA, RESIDUAL_STD = 0, 1, 2, 3
 MIN, MAX, DRAWDOWN = 0, 1, 2
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 FORGOTTEN = 1e-12  # weight below which an aged average is left out, so that a slice need not reach back to it
 
-kernel = njit(cache=True, nogil=True, error_model="numpy")
+
+def kernel(function: Function) -> Function:
+    """Compile a function; what is compiled is kept for the next process where there is a place to keep it."""
+    try:
+        compiled: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:  # neither beside the package nor in the user's own cache may anything be written
+        compiled = njit(nogil=True, error_model="numpy")(function)
+    kept: Function = compiled
+    return kept
 
 
 @kernel

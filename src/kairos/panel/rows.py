@@ -1,5 +1,4 @@
 """Functions of many bounded unknowns that few rows couple: stretches between kinks, and rows' equations."""
-# mypy: disallow-untyped-decorators=False
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ Half of an account in a name that rises by a half; at its close everything is so
 >>> weight.tolist(), told[:, 1].round(4).tolist()
 ([0.0], [0.2425, 0.006, 0.6, 0.0, 0.0, 0.0])
 """
-# mypy: disallow-untyped-decorators=False
 
 from __future__ import annotations
 

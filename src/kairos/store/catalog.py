@@ -77,6 +77,8 @@ def read(layout: Layout) -> Manifest:
     for _ in range(_TORN_READS):
         try:
             return _read_copy(layout)
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
             fault = error
         time.sleep(0.05)
@@ -223,6 +225,8 @@ def _read_shared(layout: Layout) -> Manifest:
     try:
         with duckdb.connect(str(layout.db)) as connection:
             return _manifest(connection, layout)
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error as error:
         raise WorkError(
             f"this process has {layout.db} open with settings of its own: close that connection first"
