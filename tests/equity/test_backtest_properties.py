@@ -11,8 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_backtest_oracle import Case, Rules, bt_random, bt_run
 
+from kairos.equity.backtest.account import Account, Order
 from kairos.equity.backtest.costs import Costs
-from kairos.equity.backtest.strategy import CrossSection, alpha_z, decide
+from kairos.equity.backtest.market import Market
+from kairos.equity.backtest.strategy import CrossSection, Target, alpha_z, decide
+from kairos.equity.frame import Frame
+from kairos.errors import WorkError
 from kairos.settings import load
 
 RULES = Rules(
@@ -226,3 +230,19 @@ def test_every_cost_can_be_switched_off() -> None:
     ]
     strategy = load(overrides=zero).equity.strategy("baseline")
     assert Costs.of(strategy.backtest).largest(np.array([1.0])).tolist() == [np.inf]
+
+
+def test_a_trade_that_would_cost_the_whole_book_names_its_ticker() -> None:
+    """A bad print makes a volatility of 100,000 a day; half of the book is to go into that name."""
+    days = np.arange("2020-01-06", "2020-01-10", dtype="datetime64[D]")
+    frame = Frame(days, np.array(["GOOD", "PRINT"]), np.ones(2, int), np.zeros(2, int), ())
+    market = Market(frame, np.ones((4, 2)), np.ones((4, 2), bool), np.full(2, 4), np.ones(4))
+    account = Account(market, Costs(0.0005, 0.1, 0.0, 0.0, 0.0, 0.0, 10e6), 0)
+    order = Order.towards(
+        Target(np.arange(2), np.full(2, 0.5)), account.weight,
+        adv=np.full(2, 1e8), volatility=np.array([0.02, 1e5]), scale=1.0, expires=3,
+    )  # fmt: skip
+    with pytest.raises(
+        WorkError, match=r"2020-01-06 would cost .* for PRINT: its volatility is 1e\+05"
+    ):
+        account.fill(order)

@@ -149,6 +149,16 @@ def test_nothing_left_of_equity_ends_it() -> None:
     assert told[0, 1] == pytest.approx(-0.5)
 
 
+def test_trades_that_cost_all_end_it() -> None:
+    """A name whose volatility is a bad print."""
+    world = World(np.ones((2, 1)), np.full((2, 1), True), np.full(1, 9), np.ones(2))
+    one, told = np.ones(1), np.zeros((6, 2))
+    trade = Trade(np.arange(1), 0.1 * one, one, 1e5 * one, 1e7 * one, one > 0.0, 1e7, 0.9, 9)
+    *_, lost = follow(world, DEAR, np.arange(1), np.zeros(1), trade, 0, 1, True, True, told)
+    assert lost == 0
+    assert told[1, 0] > 1.0
+
+
 def test_cash_only() -> None:
     world = World(np.ones((3, 2)), np.full((3, 2), True), np.full(2, 9), np.full(3, 73.0))
     told = np.zeros((6, 3))

@@ -135,7 +135,7 @@ def follow(
     unpriced : int
         Columns that were given up.
     lost : int
-        The row on which nothing is left of equity, where all ends; -1 without one.
+        The row on which nothing is left of equity, lost or paid for trades, where all ends; -1 without one.
     """
     n, rows, unpriced = len(columns), last - first + 1, 0
     held, part = np.empty(n * rows, dtype=np.int64), np.empty(n * rows)
@@ -151,6 +151,8 @@ def follow(
         if (k > 0 or at_first) and (t < last or at_last) and trade.open.any():
             cost = _try(world, terms, columns, weight, trade, t, step)
             told[COST, t] += cost
+            if cost >= 1.0:
+                return held, part, ends, unpriced, t
             told[TURNOVER, t] += np.abs(step).sum()
             told[RETURN, t] = (1.0 + told[RETURN, t]) * (1.0 - cost) - 1.0
             unpriced += _give_up(world, columns, trade, t)

@@ -175,10 +175,7 @@ class Account:
             market.world, self.costs.terms, columns, weight, trade, first, to, at_first, at_last, self._told
         )
         if lost >= 0:
-            raise WorkError(
-                f"the book has lost everything on {market.frame.sessions[lost]}: its shorts lost more than "
-                "it owned; lower the leverage or check the prices"
-            )
+            raise self._ruin(lost)
         if self.keep_book:
             begun = ends.tolist()
             for k in range(0 if at_first else 1, to - first + 1):
@@ -187,3 +184,20 @@ class Account:
         self.weight[columns], self.held, self.row = weight, columns[weight != 0.0], to
         self.unpriced += unpriced
         self.order = None if order is None else order.left(trade.open)
+
+    def _ruin(self, row: int) -> WorkError:
+        """Why nothing is left on a row, and of whom it comes."""
+        day, order = self.market.frame.sessions[row], self.order
+        if self.cost[row] < 1.0 or order is None:
+            return WorkError(
+                f"the book has lost everything on {day}: its shorts lost more than it owned; lower the "
+                "leverage or check the prices"
+            )
+        change = order.weight - self.weight[order.names]
+        dearest = int(np.argmax(self.costs.trade(change, order.volatility, order.adv, order.scale)))
+        ticker = self.market.frame.tickers[order.names[dearest]]
+        return WorkError(
+            f"trading on {day} would cost more than the whole book, most of it for {ticker}: its volatility "
+            f"is {order.volatility[dearest]:.3g} a day, its dollar volume {order.adv[dearest]:.3g}; check "
+            "its prices around that day, or leave it out of the universe"
+        )
