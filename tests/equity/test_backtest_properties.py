@@ -242,7 +242,5 @@ def test_a_trade_that_would_cost_the_whole_book_names_its_ticker() -> None:
         Target(np.arange(2), np.full(2, 0.5)), account.weight,
         adv=np.full(2, 1e8), volatility=np.array([0.02, 1e5]), scale=1.0, expires=3,
     )  # fmt: skip
-    with pytest.raises(
-        WorkError, match=r"2020-01-06 would cost .* for PRINT: its volatility is 1e\+05"
-    ):
+    with pytest.raises(WorkError, match=r"2020-01-06 would cost .* for PRINT: its volatility is 1e\+05"):
         account.fill(order)

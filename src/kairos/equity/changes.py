@@ -13,9 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from kairos.store import Part, Table
+from kairos.store import Part, Table, read_part
 
 KEPT = 90
 """Changes that a table remembers; a reader that is further behind is made as a whole."""
@@ -92,13 +91,13 @@ def _counting(rows: pa.Table, other: Table, differing: pa.Table, counts: str) ->
     lone = pc.invert(pc.is_in(rows["ticker"], value_set=differing["ticker"].unique()))
     if not pc.any(lone).as_py():
         return rows
-    parts = (pq.read_table(part.path, columns=["ticker"], read_dictionary=["ticker"]) for part in other.parts)
+    parts = (read_part(part, ["ticker"], coded=["ticker"]) for part in other.parts)
     held = pa.chunked_array([part["ticker"].unique().cast(pa.string()) for part in parts])
     return rows.filter(pc.or_(rows[counts], pc.is_in(rows["ticker"], value_set=held.unique())))
 
 
 def _rows(parts: list[Part], filled: bool) -> pa.Table:
-    found = pa.concat_tables([pq.read_table(part.path) for part in parts])
+    found = pa.concat_tables(map(read_part, parts))
     return found if filled else found.slice(0, 0)
 
 

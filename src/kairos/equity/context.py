@@ -13,7 +13,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from kairos.equity.frame import (
     Array,
@@ -33,7 +32,7 @@ from kairos.equity.vendor import TABLES
 from kairos.errors import InputError, WorkError
 from kairos.panel import Rows, in_force, place, take
 from kairos.settings import Settings
-from kairos.store import Part, Snapshot, Store, Table, check_content, check_parts, plain_form
+from kairos.store import Part, Snapshot, Store, Table, check_content, plain_form, read_part
 from kairos.store.sql import quote, scan
 
 RAW = {"sep_base": "date", **{table.name: table.dated for table in TABLES}}
@@ -182,17 +181,9 @@ class Context:
         """Columns of one part of a table, rows in stored order, cut at `as_of`; of some tickers only."""
         cut = self._cut(table)
         wanted = list(dict.fromkeys([*columns, *([cut] if cut else [])]))
-        coded = ["ticker"] if "ticker" in wanted or tickers is not None else None
-        options = {"read_dictionary": coded, "page_checksum_verification": True}
-        try:
-            if tickers is None:  # without the machinery of filters, which costs as much as a small part
-                rows = pq.ParquetFile(part.path, **options).read(wanted)
-            else:
-                chosen = pc.field("ticker").isin(list(tickers))
-                rows = pq.read_table(part.path, columns=wanted, filters=chosen, **options)
-        except (pa.ArrowInvalid, OSError) as error:
-            check_parts([table])
-            raise InputError(f"table {table.name}: its part {part.path} is damaged: {error}") from error
+        coded = ["ticker"] if "ticker" in wanted or tickers is not None else []
+        chosen = None if tickers is None else pc.field("ticker").isin(list(tickers))
+        rows = read_part(part, wanted, filters=chosen, coded=coded)
         if cut and self.as_of is not None:
             rows = rows.filter(pc.less_equal(rows[cut], pa.scalar(self.as_of.item())))
         return rows.select(columns)

@@ -15,7 +15,7 @@ none of it, and a killed run leaves the previous catalog.
 [{'close': 2.5}]
 """
 
-from kairos.store.parts import plain_form
+from kairos.store.parts import plain_form, read_part
 from kairos.store.publish import Transaction
 from kairos.store.snapshot import MAIN, Snapshot, check_content, check_parts
 from kairos.store.store import Store, Vacuumed, Verified
@@ -34,4 +34,5 @@ __all__ = [
     "check_content",
     "check_parts",
     "plain_form",
+    "read_part",
 ]

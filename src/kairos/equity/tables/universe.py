@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from kairos.equity.context import Context, Excerpt
 from kairos.equity.declare import BaseTable, Column, Params, Renewal
 from kairos.equity.splice import first_session, spliced
 from kairos.equity.universe import PRICES, Membership, configured, sessions_needed
-from kairos.store import Part
+from kairos.store import Part, read_part
 
 COLUMNS = (
     Column("adv_60", "mean of close · volume over equity.universe.adv_window sessions, USD", dtype="DOUBLE"),
@@ -54,11 +53,7 @@ def _counts(parts: Sequence[pa.Table | Part]) -> dict[str, float]:
     """Mean number of members of the sessions that have any, and the number of tickers that ever are members."""
     rows, days, tickers = 0, set(), set()
     for part in parts:
-        keys = (
-            part
-            if isinstance(part, pa.Table)
-            else pq.read_table(part.path, columns=["ticker", "date"], read_dictionary=["ticker"])
-        )
+        keys = part if isinstance(part, pa.Table) else read_part(part, ["ticker", "date"], coded=["ticker"])
         rows += len(keys)
         tickers.update(pc.unique(keys["ticker"]).to_pylist())
         days.update(pc.unique(keys["date"]).to_pylist())
