@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from kairos.errors import InputError
 from kairos.store import sql
 from kairos.store.tables import digest
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Mapping, Sequence
 
-    import duckdb
     import pyarrow as pa
 
     from kairos.store.tables import Manifest, Table, TableKey
@@ -93,14 +94,18 @@ class Snapshot:
         Raises
         ------
         InputError
-            If a part is missing on disk.
+            If a part is missing on disk, or damaged so that no view can be made of it.
         """
         check_parts(self.tables.values())
         connection = self.engine.connect()
         for space in {space for space, _ in self.tables} | {namespace}:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {sql.quote(space)}")
-        for (space, name), table in in_order(self.tables):
-            connection.execute(f"CREATE VIEW {sql.quote(space)}.{sql.quote(name)} AS {query(table)}")
+        try:
+            for (space, name), table in in_order(self.tables):
+                connection.execute(f"CREATE VIEW {sql.quote(space)}.{sql.quote(name)} AS {query(table)}")
+        except duckdb.Error:
+            check_content(self.tables.values(), self.engine.threads)  # DuckDB doesn't say which file it is
+            raise
         path = ",".join(dict.fromkeys([namespace, MAIN]))
         connection.execute(f"SET search_path = {sql.literal(path)}")
         return connection
