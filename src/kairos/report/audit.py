@@ -62,7 +62,7 @@ def audit_page(
             Figure("In sample", Quantity(len(by["IN-SAMPLE"]), "count"), "know it by declaration"),
             Figure("Clean", Quantity(len(by["clean"]), "count"), "columns without a difference"),
             Figure("Not compared", Quantity(len(by["not compared"]), "count"), "no trial had a value"),
-            Figure("Values compared", Quantity(sum(row.compared for row in rows), "count")),
+            Figure("Compared", Quantity(sum(row.compared for row in rows) / 1e6, "number"), "millions of values"),
         )
     )
     sections = [Section(_VERDICTS[verdict], blocks=(_table(some),)) for verdict, some in by.items() if some]
