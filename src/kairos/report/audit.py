@@ -56,13 +56,14 @@ def audit_page(
         What was not audited, and why.
     """
     by = {verdict: [row for row in rows if row.verdict == verdict] for verdict in _VERDICTS}
+    millions = sum(row.compared for row in rows) / 1e6
     figures = Figures(
         (
             Figure("Leaks", Quantity(len(by["LEAK"]), "count"), "columns that know the future"),
             Figure("In sample", Quantity(len(by["IN-SAMPLE"]), "count"), "know it by declaration"),
             Figure("Clean", Quantity(len(by["clean"]), "count"), "columns without a difference"),
             Figure("Not compared", Quantity(len(by["not compared"]), "count"), "no trial had a value"),
-            Figure("Compared", Quantity(sum(row.compared for row in rows) / 1e6, "number"), "millions of values"),
+            Figure("Compared", Quantity(millions, "number"), "millions of values"),
         )
     )
     sections = [Section(_VERDICTS[verdict], blocks=(_table(some),)) for verdict, some in by.items() if some]
