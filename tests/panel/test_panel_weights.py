@@ -92,11 +92,16 @@ def test_an_account_is_followed_session_by_session(
     tries = set(range(first + (not at_first), last + at_last))
     want = plain(world, terms, before, trade, first, last, tries)
     weight, columns, told = before.copy(), np.arange(40), np.zeros((6, 14))
+    again, unseen, fresh = before.copy(), np.zeros((6, 14)), wanted._replace(open=wanted.open.copy())
 
     held, part, ends, given, lost = follow(
-        world, terms, columns, weight, wanted, first, last, at_first, at_last, told
+        world, terms, columns, weight, wanted, first, last, at_first, at_last, told, True
     )
 
+    none, *_ = follow(world, terms, columns, again, fresh, first, last, at_first, at_last, unseen, False)
+    assert not len(none)
+    np.testing.assert_array_equal(again, weight)
+    np.testing.assert_array_equal(unseen, told)
     books, numbers, after, still, unpriced = want
     assert (given, lost) == (unpriced, -1)
     np.testing.assert_array_equal(wanted.open, still[some])
@@ -121,9 +126,9 @@ def test_the_cases_hold_what_they_are_for(seed: int) -> None:
     """Trades that wait, that are given up, that take several sessions, and that are done."""
     world, weight, trade = case(seed, 1.0)
     told, columns = np.zeros((6, 14)), np.arange(40)
-    follow(world, DEAR, columns, weight, trade, 1, 2, True, True, told)
+    follow(world, DEAR, columns, weight, trade, 1, 2, True, True, told, True)
     assert 3 < trade.open.sum() < 30
-    *_, given, _ = follow(world, DEAR, columns, weight, trade, 2, 12, False, True, told)
+    *_, given, _ = follow(world, DEAR, columns, weight, trade, 2, 12, False, True, told, True)
     assert given
     assert (told[2] > 0.0).sum() > 3
     assert not trade.open.any()
@@ -136,7 +141,7 @@ def test_a_tiny_difference_is_rounding(fall: float, rise: float) -> None:
     weight, target = np.array([0.5, 0.5]), np.array([0.5 - fall, 0.5 + rise])
     free, open_ = np.full(2, np.inf), np.full(2, True)
     trade = Trade(np.arange(2), target, free, np.zeros(2), np.ones(2), open_, 1.0, 0.0, 9)
-    follow(world, FREE, np.arange(2), weight, trade, 0, 0, True, True, np.zeros((6, 1)))
+    follow(world, FREE, np.arange(2), weight, trade, 0, 0, True, True, np.zeros((6, 1)), True)
     assert weight[1] == (0.5 + rise if fall > 0.1 else 0.5)
 
 
@@ -144,7 +149,7 @@ def test_nothing_left_of_equity_ends_it() -> None:
     """A short of all that is owned, of a price that doubles and doubles again."""
     world = World(2.0 ** np.arange(4)[:, None], np.full((4, 1), True), np.full(1, 9), np.ones(4))
     told = np.zeros((6, 4))
-    *_, lost = follow(world, FREE, np.arange(1), np.array([-0.5]), NOTHING, 0, 3, False, True, told)
+    *_, lost = follow(world, FREE, np.arange(1), np.array([-0.5]), NOTHING, 0, 3, False, True, told, True)
     assert lost == 2
     assert told[0, 1] == pytest.approx(-0.5)
 
@@ -154,7 +159,7 @@ def test_trades_that_cost_all_end_it() -> None:
     world = World(np.ones((2, 1)), np.full((2, 1), True), np.full(1, 9), np.ones(2))
     one, told = np.ones(1), np.zeros((6, 2))
     trade = Trade(np.arange(1), 0.1 * one, one, 1e5 * one, 1e7 * one, one > 0.0, 1e7, 0.9, 9)
-    *_, lost = follow(world, DEAR, np.arange(1), np.zeros(1), trade, 0, 1, True, True, told)
+    *_, lost = follow(world, DEAR, np.arange(1), np.zeros(1), trade, 0, 1, True, True, told, True)
     assert lost == 0
     assert told[1, 0] > 1.0
 
@@ -163,7 +168,7 @@ def test_cash_only() -> None:
     world = World(np.ones((3, 2)), np.full((3, 2), True), np.full(2, 9), np.full(3, 73.0))
     told = np.zeros((6, 3))
     nobody = np.zeros(0, dtype=np.int64)
-    held, _, ends, *_ = follow(world, DEAR, nobody, np.zeros(0), NOTHING, 0, 2, False, True, told)
+    held, _, ends, *_ = follow(world, DEAR, nobody, np.zeros(0), NOTHING, 0, 2, False, True, told, True)
     assert not len(held)
     assert ends.tolist() == [0, 0, 0, 0]
     assert told[0].tolist() == pytest.approx([0.0, 0.01 / 5, 0.01 / 5])

@@ -8,7 +8,7 @@ Half of an account in a name that rises by a half; at its close everything is so
 >>> one, weight, told = np.ones(1), np.array([0.5]), np.zeros((6, 2))
 >>> sale = Trade(np.array([0]), 0.0 * one, one, one, one, one > 0.0, 1.0, 1.0, 9)
 >>> terms = Terms(half_spread=0.01, impact=0.0, cash=0.0, financing=0.0, borrow=0.0)
->>> _ = follow(world, terms, np.array([0]), weight, sale, 0, 1, False, True, told)
+>>> _ = follow(world, terms, np.array([0]), weight, sale, 0, 1, False, True, told, False)
 >>> weight.tolist(), told[:, 1].round(4).tolist()
 ([0.0], [0.2425, 0.006, 0.6, 0.0, 0.0, 0.0])
 """
@@ -107,6 +107,7 @@ def follow(
     at_first: bool,
     at_last: bool,
     told: Array,
+    keep: bool,
 ) -> tuple[Index, Array, Index, int, int]:
     """Hold from the close of ``first`` to that of ``last``, and try at every close what is open of a trade.
 
@@ -125,6 +126,8 @@ def follow(
         Whether there is a try at these two closes.
     told : (6, T)
         `RETURN`, `COST`, `TURNOVER`, `GROSS`, `NET`, `NUMBER` of each row; those that pass are filled in.
+    keep : bool
+        Whether the positions are returned.
 
     Returns
     -------
@@ -138,7 +141,8 @@ def follow(
         The row on which nothing is left of equity, lost or paid for trades, where all ends; -1 without one.
     """
     n, rows, unpriced = len(columns), last - first + 1, 0
-    held, part = np.empty(n * rows, dtype=np.int64), np.empty(n * rows)
+    room = n * rows if keep else 0
+    held, part = np.empty(room, dtype=np.int64), np.empty(room)
     ends, step = np.zeros(rows + 1, dtype=np.int64), np.empty(len(trade.at))
     for k in range(rows):
         t = first + k
@@ -156,17 +160,17 @@ def follow(
             told[TURNOVER, t] += np.abs(step).sum()
             told[RETURN, t] = (1.0 + told[RETURN, t]) * (1.0 - cost) - 1.0
             unpriced += _give_up(world, columns, trade, t)
-        p = ends[k]
+        number, gross, net = 0, 0.0, 0.0
         if k > 0 or at_first:
-            told[GROSS, t] = told[NET, t] = 0.0
             for i in range(n):
                 if weight[i] != 0.0:
-                    held[p], part[p] = columns[i], weight[i]
-                    told[GROSS, t] += abs(weight[i])
-                    told[NET, t] += weight[i]
-                    p += 1
-            told[NUMBER, t] = p - ends[k]
-        ends[k + 1] = p
+                    if keep:
+                        held[ends[k] + number], part[ends[k] + number] = columns[i], weight[i]
+                    gross += abs(weight[i])
+                    net += weight[i]
+                    number += 1
+            told[GROSS, t], told[NET, t], told[NUMBER, t] = gross, net, number
+        ends[k + 1] = ends[k] + number if keep else 0
         if cost > 0.0:  # the positions weigh more in what is left
             weight /= 1.0 - cost
     return held[: ends[rows]], part[: ends[rows]], ends, unpriced, -1

@@ -172,8 +172,9 @@ class Account:
             columns = np.flatnonzero(meant)
         weight, trade = self.weight[columns], NO_TRADE if order is None else order.trade(columns, self.costs)
         held, part, ends, unpriced, lost = follow(
-            market.world, self.costs.terms, columns, weight, trade, first, to, at_first, at_last, self._told
-        )
+            market.world, self.costs.terms, columns, weight, trade,
+            first, to, at_first, at_last, self._told, self.keep_book,
+        )  # fmt: skip
         if lost >= 0:
             raise self._ruin(lost)
         if self.keep_book:
