@@ -20,3 +20,8 @@ class InputError(KairosError):
     """The input or the configuration is wrong (exit code 2); nothing was written."""
 
     exit_code = 2
+
+
+def out_of_threads(error: Exception) -> bool:
+    """Whether a thread could not be started, for lack of memory mostly; nobody has an exception for that."""
+    return "can't start new thread" in str(error) or "Failed to launch worker thread" in str(error)

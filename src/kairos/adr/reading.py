@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from kairos.errors import InputError
+from kairos.errors import InputError, out_of_threads
 
 
 @contextmanager
@@ -30,8 +30,8 @@ def decoding(path: Path, step: str = "") -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, ValueError, KeyError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the system's: no such file, no permission
+        if (isinstance(error, OSError) and error.errno is not None) or out_of_threads(error):
+            raise  # the system's: no such file, no permission, no memory
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         if step:
             raise InputError(

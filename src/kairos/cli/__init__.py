@@ -9,7 +9,7 @@ import typer
 from kairos import __version__
 from kairos.cli import adr, audit, config, console, demo, doctor, failures, live, log, rerun, simulate
 from kairos.cli.stopping import WORDS, Stopped, stoppable
-from kairos.errors import KairosError
+from kairos.errors import KairosError, out_of_threads
 
 app = typer.Typer(
     name="kairos",
@@ -68,7 +68,7 @@ def _run(words: list[str], call: log.Call, stopped: Stopped) -> int:
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 0
     except RuntimeError as error:
-        if failures.out_of_threads(error):
+        if out_of_threads(error):
             call.error, code = failures.words(error), 1
         elif stopped.by is None:
             raise

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from kairos.disk import cause, reason
-from kairos.errors import KairosError
+from kairos.errors import KairosError, out_of_threads
 
 
 def told() -> tuple[type[Exception], ...]:
@@ -18,15 +18,10 @@ def words(error: Exception) -> str:
     """Say what has failed, where, and what to do."""
     if isinstance(error, KairosError):
         return str(error)
-    if _out_of_memory(error):
+    if _out_of_memory(error) or out_of_threads(error):
         return (
             f"not enough memory ({_first_line(error)}): lower run.memory_limit, which is DuckDB's share, and "
-            "run.workers, or give the command more"
-        )
-    if out_of_threads(error):
-        return (
-            f"the system gives this user no more threads ({error}): end other programs, or raise the limits "
-            "on processes and memory (ulimit -u, ulimit -v)"
+            "run.workers, or give the command more (ulimit -v; threads: ulimit -u)"
         )
     if system := cause(error):
         path = system.filename2 or system.filename
@@ -36,11 +31,6 @@ def words(error: Exception) -> str:
         f"a file can't be read ({_first_line(error)}); if it is a part of the store, "
         "`kairos doctor --verify` names those that are damaged"
     )
-
-
-def out_of_threads(error: Exception) -> bool:
-    """Whether Python could not start a thread; it has no exception of its own for that."""
-    return isinstance(error, RuntimeError) and str(error) == "can't start new thread"
 
 
 def _out_of_memory(error: Exception) -> bool:
