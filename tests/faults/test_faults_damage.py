@@ -170,7 +170,7 @@ def test_damage_in_a_desk(
 DESK_FILES = {
     "data/processed/models/with_us_stocks/features/*.parquet": ["train", "evaluate", "report"],
     "data/processed/models/with_us_stocks/targets.parquet": ["train", "evaluate", "report"],
-    "data/processed/models/with_us_stocks/lasso/*/*.pkl": ["report", "signal", "live"],
+    "data/processed/models/with_us_stocks/lasso/*/*.pkl": ["report"],  # of a month without minutes
     "data/processed/models/with_us_stocks/lasso/predictions.parquet": ["evaluate"],
     "data/processed/models/with_us_stocks/lasso_evaluation/improvement_by_adr.csv": [
         "signal",
@@ -181,9 +181,9 @@ DESK_FILES = {
     "data/processed/russell1000/russell_betas/*.parquet": ["signal"],
     "data/processed/futures_only_signal/*/data.parquet": ["signal"],
     "data/processed/futures/converted_minute_bars/*/*.parquet": ["baseline", "signal"],
-    "data/raw/russell1000/ohlcv-1m/*/data.parquet": ["align", "signal"],
+    "data/raw/russell1000/ohlcv-1m/*/data.parquet": ["align"],  # of a stock that no model uses
     "data/raw/adrs/bbo-1m/nbbo/*/data.parquet": ["baseline", "convert"],
-    "data/raw/adr_info.csv": ["betas", "train", "signal"],
+    "data/raw/adr_info.csv": ["betas", "signal"],
     "data/raw/indices/indices_PX_LAST.csv": ["betas", "features"],
 }
 """Files of a desk, and steps that read them."""
@@ -212,8 +212,8 @@ def test_a_damaged_file_of_a_desk(server: Server, desk: Path, tmp_path: Path, pa
         if path.suffix == ".parquet" and pattern.removeprefix("data/processed/").startswith(OWN)
         else []
     )
-    for harm in harms:
-        harmed(server, path, harm, *commands)
+    for harm in harms:  # the report reads few columns, and a wrong byte may stand in another one
+        harmed(server, path, harm, *(c for c in commands if harm is not overwritten or c[1] != "report"))
 
 
 def test_too_many_open_files(server: Server, loaded: Path, tmp_path: Path) -> None:
