@@ -296,6 +296,8 @@ def _first_and_last_day(desk: Desk) -> tuple[np.datetime64, np.datetime64]:
             query = """SELECT min("DateTime")::DATE, max("DateTime")::DATE FROM read_parquet($bars)"""
             first, last = con.execute(query, {"bars": str(bars)}).fetchall()[0]
     except duckdb.Error as error:
+        for path in _bar_files(desk).values():
+            read_bars(path)  # it names the file, which DuckDB doesn't
         raise InputError(f"{bars}: {'; '.join(str(error).splitlines()[:3])}") from None
     end = desk.settings.adr.end
     first, last = np.datetime64(first, "D"), np.datetime64(min(last, end) if end else last, "D")
