@@ -235,7 +235,7 @@ def test_repeated_bars_and_files_that_are_not_parquet(tmp_path):
     path.write_text("no")
     with pytest.raises(InputError, match="ticker=AAPL"):
         read_bars(path)
-    with pytest.raises(InputError, match="ticker=AAPL/data.parquet: damaged"):
+    with pytest.raises(InputError, match=r"ticker=AAPL/data\.parquet: damaged"):
         align(make_desk(tmp_path, LONDON))
 
 
