@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 
 from kairos.cli.options import run_settings
@@ -84,3 +88,26 @@ def test_options_become_settings() -> None:
     assert run_settings(None, None, None) == []
     with pytest.raises(InputError, match="--executor dask"):
         run_settings("local", "tcp://head:8786", None)
+
+
+MASTER = """
+import os, time
+from kairos.executor import run
+def task(item):
+    print(os.getpid(), flush=True)
+    time.sleep(0.5 if item else 60.0)  # one worker is idle by the time of the kill, the other at work
+run(task, [0, 1], workers=2)
+"""
+
+
+def test_workers_end_with_a_master_that_is_killed() -> None:
+    master = subprocess.Popen([sys.executable, "-c", MASTER], stdout=subprocess.PIPE, text=True)
+    assert master.stdout is not None
+    workers = [psutil.Process(int(master.stdout.readline())) for _ in range(2)]
+    time.sleep(1.0)
+    assert all(worker.is_running() for worker in workers)
+    master.kill()
+    master.wait()
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    master.stdout.close()
+    assert not alive

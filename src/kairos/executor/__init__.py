@@ -6,6 +6,7 @@ every task runs with one thread in its linear algebra, in this process or in ano
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from kairos.errors import WorkError
 from kairos.executor.task import Task
+from kairos.executor.watch import end_with
 from kairos.settings.tree import Run
 
 __all__ = ["iterate", "run"]
@@ -108,7 +110,8 @@ def _here(
     if workers <= 1:
         yield from map(task, items, names)
         return
-    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
+    ends = {"initializer": end_with, "initargs": (os.getpid(),)}
+    with parallel_config("loky", n_jobs=workers, inner_max_num_threads=1, **ends):
         try:
             yield from Parallel(return_as="generator")(
                 delayed(task)(item, name) for item, name in zip(items, names, strict=True)
