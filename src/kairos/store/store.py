@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from kairos.disk import writing
 from kairos.errors import InputError, WorkError
-from kairos.store import catalog, history
+from kairos.store import catalog, history, sql
 from kairos.store.export import export
 from kairos.store.layout import SPILL, TEMPORARY, Layout
 from kairos.store.publish import Transaction
@@ -170,9 +170,12 @@ class Store:
 
         Raises
         ------
+        InputError
+            When the name can't be a namespace's.
         WorkError
             When another run is at it, and `wait` is not wanted.
         """
+        sql.check_name(namespace, "namespace")  # it is a part of the lock's name
         return turn(self.layout.turn(namespace), f"the tables `{namespace}` of {self.db}", wait=wait)
 
     def relocate(self) -> int:
