@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kairos.panel import follow
-from kairos.panel.weights import Terms, Trade, World, interest, trading_costs
+from kairos.panel.weights import Terms, Trade, World, follow, interest, trading_costs
 
 NOTHING = Trade(np.zeros(0, dtype=np.int64), *np.zeros((4, 0)), np.zeros(0, dtype=bool), 1.0, 0.0, 0)
 FREE = Terms(0.0, 0.0, 0.0, 0.0, 0.0)

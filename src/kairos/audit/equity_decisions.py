@@ -18,7 +18,7 @@ from kairos.equity.backtest.simulate import Simulation
 from kairos.equity.context import PRICES, Context
 from kairos.errors import InputError
 
-MANUAL = "the manual's accounting runs on today's universe and looks ahead in every step"
+MANUAL = "the manual's accounting runs on today's universe and looks ahead (here its own engine runs)"
 
 TOLERANCE = 1e-6
 """Share of the book by which a weight may differ: signals differ by rounding, and optimisers stop early."""
@@ -86,7 +86,7 @@ def knows_future(
         table = f"decisions.{name}"
         strategy, *parts = strategies_of(context.settings, context.settings.equity.strategy(name))
         if strategy.backtest.compat_manual:
-            found[table, "*"] = f"{MANUAL} (here its own engine runs)"
+            found[table, "*"] = MANUAL
             continue
         made_of = [column.partition(".")[0] for column in columns_of(context, [strategy, *parts], alpha)]
         if strategy.regimes or parts:

@@ -6,7 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import duckdb
 import numpy as np
@@ -200,7 +200,7 @@ def _listings(names: Sequence[str], altered: Alteration) -> Comparison | None:
     return Comparison(begun, until("first", str(altered.moment)), "ticker", "first")
 
 
-def tells_members(declared: Declaration) -> bool:
+def tells_members(declared: Declaration) -> TypeGuard[DateTable]:
     """Tell whether a table with one row a date is told who is a member: the universe has no other rows."""
     named = (*declared.inputs, *declared.optional)
     return isinstance(declared, DateTable) and any(map(_of_members, named))
@@ -217,7 +217,6 @@ def member_differences(
     rng, found = np.random.default_rng(seed), []
     for table in tables:
         if tells_members(table) and context.find(table.name) is not None:
-            assert isinstance(table, DateTable)  # noqa: S101 - it tells
             x = context.panels(PRICES).inputs((*table.inputs, *table.optional))
             for day in moments:
                 found += _remeasured(context, table, x, day, rng)

@@ -21,7 +21,6 @@ a session earlier is passed through `lag`.
 * `lag`, `last_valid`, `carry`, `returns`, `change`: the past of a column
 * `pick`, `place`: values by their flat cell
 * `in_force`, `take`: announcements that hold until the next one; `expanding_quantile`: of a series before t
-* `follow`: the weights of an account that is held and traded, session by session
 * `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`,
   `quantile_of`, `inner`: the cross-section of a date
 """
@@ -56,7 +55,6 @@ from kairos.panel.lag import (
 )
 from kairos.panel.recursive import exponential, warmup
 from kairos.panel.rolling import Rolling
-from kairos.panel.weights import follow
 
 __all__ = [
     "Array",
@@ -70,7 +68,6 @@ __all__ = [
     "demean",
     "expanding_quantile",
     "exponential",
-    "follow",
     "group_mean",
     "in_force",
     "inner",

@@ -108,7 +108,7 @@ def _climb(
     for _ in range(HALVINGS):
         promise = _ahead(p, multiplier, excess, move, length, ahead)
         after = _answer(p, pieces, ahead, back, part, free)
-        if after >= worth + RISE * promise - ROUNDING * (1.0 + abs(worth) + _weighed(p, ahead)):
+        if after >= worth + RISE * promise - ROUNDING * (1.0 + abs(worth) + _limited(p, ahead)[1]):
             break
         length *= 0.5
     else:
@@ -159,7 +159,7 @@ def _excess(low: float, high: float, value: float, multiplier: float) -> float:
 def _answer(p: Problem, pieces: Pieces, multiplier: Array, back: Array, part: Array, free: Index) -> float:
     """Fill in what each name does given the multipliers, and the piece it is in or −1; return D."""
     backward(p, multiplier, back)
-    worth = -_limited(p, multiplier)
+    worth = -_limited(p, multiplier)[0]
     for i in range(len(p.lower)):
         c, slope = p.curvature[i], p.linear[0, i] + back[0, i]
         at_zero, at_point = p.linear[1, i] + back[1, i], p.linear[2, i] + back[2, i]
@@ -180,23 +180,18 @@ def _answer(p: Problem, pieces: Pieces, multiplier: Array, back: Array, part: Ar
 
 
 @kernel
-def _limited(p: Problem, multiplier: Array) -> float:
-    """λ times the limits that it presses against."""
-    total = 0.0
+def _limited(p: Problem, multiplier: Array) -> tuple[float, float]:
+    """λ times the limits that it presses against, and the size of these terms, which may cancel.
+
+    Of rows that nearly oppose each other λ is large.
+    """
+    total = size = 0.0
     for r in range(len(multiplier)):
         if multiplier[r] != 0.0:
-            total += multiplier[r] * (p.high[r] if multiplier[r] > 0.0 else p.low[r])
-    return total
-
-
-@kernel
-def _weighed(p: Problem, multiplier: Array) -> float:
-    """Size of λ's terms in D, which may cancel: of rows that nearly oppose each other λ is large."""
-    total = 0.0
-    for r in range(len(multiplier)):
-        if multiplier[r] != 0.0:
-            total += abs(multiplier[r] * (p.high[r] if multiplier[r] > 0.0 else p.low[r]))
-    return total
+            term = multiplier[r] * (p.high[r] if multiplier[r] > 0.0 else p.low[r])
+            total += term
+            size += abs(term)
+    return total, size
 
 
 @kernel
@@ -216,7 +211,7 @@ def _impossible(p: Problem, pieces: Pieces, multiplier: Array, back: Array) -> b
 
     `back` is the rows' slopes with these multipliers, as the last answer has left it.
     """
-    least = -_limited(p, multiplier)
+    least = -_limited(p, multiplier)[0]
     for i in range(len(p.lower)):
         w, end = p.lower[i], p.lower[i]
         for j in range(pieces.first[i], pieces.first[i + 1]):

@@ -95,6 +95,7 @@ def trading_costs(change: Array, volatility: Array, adv: Array, dollars: float, 
     return costs
 
 
+@kernel
 def follow(
     world: World,
     terms: Terms,
@@ -139,24 +140,6 @@ def follow(
     lost : int
         The row on which nothing is left of equity, lost or paid for trades, where all ends; -1 without one.
     """
-    return _follow(world, terms, columns, weight, trade, first, last, at_first, at_last, told, keep)
-
-
-@kernel
-def _follow(
-    world: World,
-    terms: Terms,
-    columns: Index,
-    weight: Array,
-    trade: Trade,
-    first: int,
-    last: int,
-    at_first: bool,
-    at_last: bool,
-    told: Array,
-    keep: bool,
-) -> tuple[Index, Array, Index, int, int]:
-    """As `follow`."""
     n, rows, unpriced = len(columns), last - first + 1, 0
     room = n * rows if keep else 0
     held, part = np.empty(room, dtype=np.int64), np.empty(room)

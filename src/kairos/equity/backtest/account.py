@@ -12,8 +12,7 @@ from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.strategy import Target
 from kairos.equity.frame import Mask
 from kairos.errors import WorkError
-from kairos.panel import follow
-from kairos.panel.weights import Trade
+from kairos.panel.weights import Trade, follow
 
 Index = np.ndarray[Any, np.dtype[np.int64]]
 

@@ -131,7 +131,7 @@ def within_limits(
     largest = costs.largest(signals.adv[t, names], holding.scale)
     previous, traded = _on(names, held), _on(names, holding.traded)
     rest = np.maximum(np.maximum(np.abs(previous), np.abs(traded)) - largest, 0.0)
-    chosen = _among(names, scored.names)
+    chosen = np.isin(names, scored.names)
     some = chosen | (rest > 0.0) | (recalls & (previous != 0.0))
     names, largest, previous, traded = names[some], largest[some], previous[some], traded[some]
     rest, chosen, wanted = rest[some], chosen[some], _on(names, scored)
@@ -176,13 +176,6 @@ def _on(names: Index, target: Target) -> Vector:
     weight = np.zeros(1 + max(int(some.max(initial=-1)) for some in (names, target.names)))
     weight[target.names] = target.weight
     return weight[names]
-
-
-def _among(names: Index, some: Index) -> Mask:
-    """(n,) which of some ascending names stand in another set."""
-    inside = np.zeros(1 + max(int(each.max(initial=-1)) for each in (names, some)), dtype=np.bool_)
-    inside[some] = True
-    return inside[names]
 
 
 def _sides(
