@@ -6,7 +6,7 @@ Half of an account in a name that rises by a half; at its close everything is so
 
 >>> world = World(np.array([[4.0], [6.0]]), np.full((2, 1), True), np.array([9]), np.ones(2))
 >>> one, weight, told = np.ones(1), np.array([0.5]), np.zeros((6, 2))
->>> sale = Trade(np.array([0]), 0.0 * one, one, one, one, one > 0.0, 1.0, 1.0, 9)
+>>> sale = Trade(0.0 * one, one, one, one, one > 0.0, 1.0, 1.0, 9)
 >>> terms = Terms(half_spread=0.01, impact=0.0, cash=0.0, financing=0.0, borrow=0.0)
 >>> _ = follow(world, terms, np.array([0]), weight, sale, 0, 1, False, True, told, False)
 >>> weight.tolist(), told[:, 1].round(4).tolist()
@@ -55,14 +55,13 @@ class Terms(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """Weights that k of an account's columns are to reach."""
+    """Weights that an account's columns are to reach; all vectors are empty where there is no trade."""
 
-    at: Index  # (k,) which of the columns
-    target: Array  # (k,)
-    most: Array  # (k,) the longest step of a session
-    volatility: Array  # (k,) daily
-    adv: Array  # (k,) USD a day
-    open: Mask  # (k,) False where there is nothing left to do
+    target: Array  # (n,)
+    most: Array  # (n,) the longest step of a session
+    volatility: Array  # (n,) daily
+    adv: Array  # (n,) USD a day
+    open: Mask  # (n,) False where there is nothing left to do
     dollars: float  # that a weight of 1 is
     cash: float  # what is left of equity when all weights are reached
     expires: int  # row from which what has no price is given up
@@ -121,7 +120,7 @@ def follow(
     weight : (n,)
         Weights after the close of ``first``; changed in place to those after ``last``.
     trade : Trade
-        Of some of these columns; ``open`` is changed in place.
+        Of these columns, or of none; ``open`` is changed in place.
     at_first, at_last : bool
         Whether there is a try at these two closes.
     told : (6, T)
@@ -143,7 +142,7 @@ def follow(
     n, rows, unpriced = len(columns), last - first + 1, 0
     room = n * rows if keep else 0
     held, part = np.empty(room, dtype=np.int64), np.empty(room)
-    ends, step = np.zeros(rows + 1, dtype=np.int64), np.empty(len(trade.at))
+    ends, step = np.zeros(rows + 1, dtype=np.int64), np.empty(len(trade.open))
     for k in range(rows):
         t = first + k
         if k > 0:
@@ -208,14 +207,14 @@ def _try(
     for i in range(len(columns)):
         net += weight[i]
         short |= weight[i] < 0.0
-    for k in range(len(step)):
-        i, step[k] = trade.at[k], 0.0
-        if trade.open[k]:
-            short |= trade.target[k] < 0.0
+    for i in range(len(step)):
+        step[i] = 0.0
+        if trade.open[i]:
+            short |= trade.target[i] < 0.0
             if world.priced[t, columns[i]]:
-                step[k] = min(max(trade.target[k] - weight[i], -trade.most[k]), trade.most[k])
-                rise += max(step[k], 0.0)
-                fall -= min(step[k], 0.0)
+                step[i] = min(max(trade.target[i] - weight[i], -trade.most[i]), trade.most[i])
+                rise += max(step[i], 0.0)
+                fall -= min(step[i], 0.0)
     spare = np.inf if short else max(1.0 - net - trade.cash, 0.0)
     share = 1.0
     if spare + fall <= ROUNDING:
@@ -223,15 +222,14 @@ def _try(
     elif rise - fall > spare + ROUNDING:
         share = (spare + fall) / rise
     cost = 0.0
-    for k in range(len(step)):
-        if trade.open[k]:
-            i = trade.at[k]
-            if step[k] > 0.0:
-                step[k] *= share
-            whole = step[k] == trade.target[k] - weight[i]
-            weight[i] = trade.target[k] if whole else weight[i] + step[k]
-            trade.open[k] = not whole and (trade.target[k] != 0.0 or weight[i] != 0.0)
-            cost += trading_cost(abs(step[k]), trade.volatility[k], trade.adv[k], trade.dollars, terms)
+    for i in range(len(step)):
+        if trade.open[i]:
+            if step[i] > 0.0:
+                step[i] *= share
+            whole = step[i] == trade.target[i] - weight[i]
+            weight[i] = trade.target[i] if whole else weight[i] + step[i]
+            trade.open[i] = not whole and (trade.target[i] != 0.0 or weight[i] != 0.0)
+            cost += trading_cost(abs(step[i]), trade.volatility[i], trade.adv[i], trade.dollars, terms)
     return cost
 
 
@@ -239,8 +237,8 @@ def _try(
 def _give_up(world: World, columns: Index, trade: Trade, t: int) -> int:
     """Close what has found no price in time, and count it; what volume or cash held back goes on."""
     given = 0
-    for k in range(len(trade.at)):
-        if trade.open[k] and t >= trade.expires and not world.priced[t, columns[trade.at[k]]]:
-            trade.open[k] = False
+    for i in range(len(trade.open)):
+        if trade.open[i] and t >= trade.expires and not world.priced[t, columns[i]]:
+            trade.open[i] = False
             given += 1
     return given

@@ -60,6 +60,7 @@ def hold(
             order = Order.towards(
                 target.times(scale),
                 account.weight,
+                costs,
                 adv=free,
                 volatility=free,
                 scale=1.0,

@@ -259,6 +259,7 @@ def _advance(
             order = Order.towards(
                 target.times(factor),
                 account.weight,
+                account.costs,
                 adv=run.signals.adv[decided],
                 volatility=run.signals.volatility[decided],
                 scale=dollars,
