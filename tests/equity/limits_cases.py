@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -69,6 +68,6 @@ def long_short(
         Rule("short", "sum of shorts", (side < 0.0).astype(float), -0.5, -0.5),
         Rule("beta", "beta", beta, 0.0, 0.0),
     )
-    gross = tuple(replace(rule, row=rule.row * side) for rule in sector_rules(sector, labels, sector_limit))
+    gross = tuple(rule._replace(row=rule.row * side) for rule in sector_rules(sector, labels, sector_limit))
     lower, upper = np.where(side < 0.0, -1.0, 0.0), np.where(side > 0.0, 1.0, 0.0)
     return Limits(lower, upper, np.full(n, name), (*half, *gross), previous, turnover, np.full(n, np.inf))

@@ -239,7 +239,7 @@ def test_a_trade_that_would_cost_the_whole_book_names_its_ticker() -> None:
     market = Market(frame, np.ones((4, 2)), np.ones((4, 2), bool), np.full(2, 4), np.ones(4))
     account = Account(market, Costs(0.0005, 0.1, 0.0, 0.0, 0.0, 0.0, 10e6), 0)
     order = Order.towards(
-        Target(np.arange(2), np.full(2, 0.5)), account.weight, account.costs,
+        Target(np.arange(2), np.full(2, 0.5)), account.held, account.costs,
         adv=np.full(2, 1e8), volatility=np.array([0.02, 1e5]), scale=1.0, expires=3,
     )  # fmt: skip
     account.fill(order)

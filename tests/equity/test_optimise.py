@@ -185,7 +185,7 @@ def test_the_order_of_names_plays_no_role():
         name: getattr(case, name)[turn]
         for name in ("candidate", "alpha_z", "volatility", "adv", "previous", "largest")
     }
-    moved["rules"] = tuple(replace(rule, row=rule.row[turn]) for rule in case.rules)
+    moved["rules"] = tuple(rule._replace(row=rule.row[turn]) for rule in case.rules)
     covariance = Covariance(case.covariance.factor[:, turn], case.covariance.specific[turn])
     one, two = (
         Optimiser(COSTS).solve(case),

@@ -9,7 +9,7 @@ import numpy as np
 
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.strategy import Target
+from kairos.equity.backtest.strategy import Target, union
 from kairos.errors import WorkError
 from kairos.panel.weights import Trade, follow, trading_costs
 
@@ -35,7 +35,7 @@ class Order:
     def towards(
         cls,
         target: Target,
-        held: Vector,
+        held: Index,
         costs: Costs,
         *,
         adv: Vector,
@@ -47,18 +47,17 @@ class Order:
 
         Parameters
         ----------
-        held, adv, volatility : (N,)
-            Of all columns of the market: weights, and average daily dollar volume (USD) and daily volatility
-            as known at the decision.
+        held : (h,) int
+            Columns with a position.
+        adv, volatility : (N,)
+            Average daily dollar volume (USD) and daily volatility of all columns, as known at the decision.
         scale : float
             Dollars per dollar of the book that the weights refer to.
         expires : int
             Last row on which a name without a price is waited for.
         """
-        wanted = np.zeros_like(held)
-        wanted[target.names] = target.weight
-        names = np.flatnonzero((wanted != 0.0) | (held != 0.0))
-        weight, adv = wanted[names], adv[names]
+        names = union(target.names, held)
+        weight, adv = target.on(names), adv[names]
         trade = Trade(
             weight,
             costs.largest(adv, scale),

@@ -129,12 +129,12 @@ def within_limits(
         return Book(held if recalls else NOTHING)
     names = union(scored.names, held.names, holding.traded.names)
     largest = costs.largest(signals.adv[t, names], holding.scale)
-    previous, traded = _on(names, held), _on(names, holding.traded)
+    previous, traded = held.on(names), holding.traded.on(names)
     rest = np.maximum(np.maximum(np.abs(previous), np.abs(traded)) - largest, 0.0)
-    chosen = np.isin(names, scored.names)
+    chosen = _among(names, scored.names)
     some = chosen | (rest > 0.0) | (recalls & (previous != 0.0))
     names, largest, previous, traded = names[some], largest[some], previous[some], traded[some]
-    rest, chosen, wanted = rest[some], chosen[some], _on(names, scored)
+    rest, chosen, wanted = rest[some], chosen[some], scored.on(names)
     side = _sides(strategy, section, names, np.where(traded != 0.0, traded, previous), ~chosen)
     stuck = (side * traded < 0.0) & (rest > 0.0)  # no session brings it to the other side
     leaving, side = ~chosen | stuck, np.where(stuck, -side, side)
@@ -171,11 +171,11 @@ def _book(names: Index, solution: Solution, limits: Limits) -> Book:
     return Book(target, tuple(limits.usage(solution.weight)), solution.relaxed, solution.fallback)
 
 
-def _on(names: Index, target: Target) -> Vector:
-    """Weights of a target on some ascending names; 0 for those that it doesn't hold."""
-    weight = np.zeros(1 + max(int(some.max(initial=-1)) for some in (names, target.names)))
-    weight[target.names] = target.weight
-    return weight[names]
+def _among(names: Index, some: Index) -> Mask:
+    """Which columns are among some others; by a mask, as they are small numbers."""
+    there = np.zeros(1 + max(int(names.max(initial=-1)), int(some.max(initial=-1))), dtype=np.bool_)
+    there[some] = True
+    return there[names]
 
 
 def _sides(
@@ -187,7 +187,7 @@ def _sides(
     if not strategy.top_n:
         return -np.ones(len(names))
     _, short = select(section, strategy)
-    side = np.where(np.isin(names, section.names[short]), -1.0, 1.0)
+    side = np.where(_among(names, section.names[short]), -1.0, 1.0)
     return np.where(leaving, np.where(previous < 0.0, -1.0, 1.0), side)
 
 
@@ -242,17 +242,16 @@ def rules_of(
         assert signals.sector is not None  # noqa: S101 - read for every strategy that needs it
         count = np.bincount(signals.sector[section.names], minlength=len(signals.sectors))
         share = count / max(len(section.names), 1)
-        sector = signals.sector[names]
-        present = np.flatnonzero(np.bincount(sector[sector >= 0], minlength=len(signals.sectors)))
-        for s, inside in zip(present.tolist(), (sector == present[:, None]).astype(float), strict=True):
+        rows = np.take(signals.inside, names, axis=1)
+        signed = rows if side is None else rows * side
+        for s in np.flatnonzero(rows.any(axis=1)).tolist():
             label = signals.sectors[s]
             if strategy.max_sector is not None:
                 most = strategy.max_sector * float(share[s])
-                row = inside if side is None else inside * side
-                found.append(Rule("sector", f"sector {label}", row, -np.inf, most, size=side is None))
+                found.append(Rule("sector", f"sector {label}", signed[s], -np.inf, most, size=side is None))
             if strategy.max_sector_net is not None:
                 net = strategy.max_sector_net
-                found.append(Rule("sector_net", f"net of sector {label}", inside, -net, net))
+                found.append(Rule("sector_net", f"net of sector {label}", rows[s], -net, net))
     exposures = {f"exposure to {column}": (column, most) for column, most in strategy.max_exposures.items()}
     if strategy.max_beta is not None:
         exposures = {"beta": ("beta", strategy.max_beta), **exposures}
@@ -303,16 +302,16 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
             ),
             volatility=signals.volatility[t, names],
             adv=adv,
-            previous=_on(names, held),
+            previous=held.on(names),
             largest=costs.largest(adv, scale),
             scale=scale,
             first=not len(held.names),
-            traded=_on(names, holding.traded),
+            traded=holding.traded.on(names),
             ic=shown,
         )
         limits = optimiser.limits(decision)
         if section.barred is not None:
-            limits = limits.no_new_shorts(np.isin(names, section.names[section.barred]))
+            limits = limits.no_new_shorts(_among(names, section.names[section.barred]))
         return _book(names, best(optimiser.objective(decision), limits), limits)
 
     return choose

@@ -30,7 +30,7 @@ def conic(objective: Objective, limits: Limits) -> tuple[Vector, Vector]:
     n, k = len(limits.previous), len(objective.factor)
     w, size, step, power, y = np.split(np.arange(4 * n + k), [n, 2 * n, 3 * n, 4 * n])
     eye = sparse.identity(4 * n + k, format="csr")
-    lower, upper = limits.bounds()
+    lower, upper = limits.bounds
     equal: list[tuple[Any, Any]] = []  # rows and their right hand sides
     below: list[tuple[Any, Any]] = []
     signs: list[tuple[bool, int, float]] = []  # equation?, place, sign of each rule's multiplier

@@ -59,7 +59,7 @@ def hold(
             account.advance(fill, replaced=True)
             order = Order.towards(
                 target.times(scale),
-                account.weight,
+                account.held,
                 costs,
                 adv=free,
                 volatility=free,

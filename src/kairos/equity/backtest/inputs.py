@@ -98,6 +98,7 @@ def signals_of(
         sector=sector,
         sectors=labels,
         regime=regimes(context) if strategies[0].mix.strategies else None,
+        source=(column, lower_is_better, key, tuple(named.items())),
     )
 
 

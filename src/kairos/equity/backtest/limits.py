@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ BINDS = 1e-7
 """A limit that is closer, in weight, binds."""
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """low ≤ row·w ≤ high, or low ≤ row·|w| ≤ high.
 
     Attributes
@@ -50,8 +49,7 @@ class Rule:
     size: bool = False
 
 
-@dataclass(frozen=True)
-class Usage:
+class Usage(NamedTuple):
     """How close a book is to one limit.
 
     Attributes
@@ -122,13 +120,14 @@ class Limits:
             raise InputError(
                 "a lower bound is above the upper one, or a limit on weights or trades is negative"
             )
-        missing = (~np.isfinite(self.rows)).sum(axis=1)
-        for rule, count in zip(self.rules, missing.tolist(), strict=True):
-            if count:
-                raise InputError(f"{rule.label} is not known of {count} names; filter them first")
+        for rule in self.rules:
+            if not np.isfinite(rule.row).all():
+                missing = np.count_nonzero(~np.isfinite(rule.row))
+                raise InputError(f"{rule.label} is not known of {missing} names; filter them first")
             if rule.size and (rule.low > -np.inf or (rule.row < 0.0).any()):
                 raise InputError(f"{rule.label}: only an upper limit on sums of absolute weights can be kept")
 
+    @cached_property
     def bounds(self) -> tuple[Vector, Vector]:
         """Range of each name by its side, name limit and participation; empty where lower > upper."""
         low, high = self.reach
@@ -152,12 +151,21 @@ class Limits:
         """(m, n) rows of the rules."""
         return np.array([rule.row for rule in self.rules]).reshape(-1, len(self.lower))
 
+    @cached_property
+    def ranges(self) -> Matrix:
+        """(2, m) low and high of the rules."""
+        return np.array([[rule.low, rule.high] for rule in self.rules]).reshape(-1, 2).T
+
+    @cached_property
+    def sizes(self) -> Mask:
+        """(m,) True for rules of the absolute weights."""
+        return np.array([rule.size for rule in self.rules], dtype=np.bool_)
+
     def values(self, weight: Vector) -> Vector:
         """(m,) what each rule limits, at a book."""
         found: Vector = self.rows @ weight
-        for at, rule in enumerate(self.rules):
-            if rule.size:
-                found[at] = rule.row @ np.abs(weight)
+        if self.sizes.any():
+            found[self.sizes] = self.rows[self.sizes] @ np.abs(weight)
         return found
 
     def usage(self, weight: Vector) -> list[Usage]:
@@ -191,11 +199,11 @@ class Limits:
 
     def allow(self, weight: Vector) -> bool:
         """Tell whether a book breaks no limit."""
-        lower, upper = self.bounds()
-        value, step = self.values(weight), np.abs(weight - self.previous).sum()
-        low, high = ([getattr(rule, side) for rule in self.rules] for side in ("low", "high"))
+        if not np.abs(weight - self.previous).sum() <= self.turnover + HOLDS:
+            return False
+        (lower, upper), (low, high), value = self.bounds, self.ranges, self.values(weight)
         over = (lower - weight, weight - upper, low - value, value - high)
-        return step <= self.turnover + HOLDS and all(by.max(initial=0.0) <= HOLDS for by in over)
+        return all(by.max(initial=0.0) <= HOLDS for by in over)
 
     def no_new_shorts(self, barred: Mask) -> Limits:
         """The limits with what is barred no further short than it is, or than a session can cover."""
@@ -212,7 +220,7 @@ class Limits:
         if kind == "participation":
             return replace(self, largest=self.largest * (1.0 + by))
         wide = (
-            replace(rule, low=rule.low - by, high=rule.high + by) if rule.kind == kind else rule
+            rule._replace(low=rule.low - by, high=rule.high + by) if rule.kind == kind else rule
             for rule in self.rules
         )
         return replace(self, rules=tuple(wide))

@@ -57,8 +57,8 @@ class Solution:
         As they were used.
     multiplier : (m,)
         What one unit more of each rule, then of turnover, is worth; negative where the rule's low binds.
-    objective : float
-        Minimised.
+    minimised : Objective
+        What is least here.
     fallback : bool
         Whether the general solver was needed.
     """
@@ -67,8 +67,13 @@ class Solution:
     relaxed: tuple[Relaxation, ...]
     limits: Limits
     multiplier: Vector
-    objective: float
-    fallback: bool
+    minimised: Objective
+    fallback: bool = False
+
+    @property
+    def objective(self) -> float:
+        """The least value."""
+        return self.minimised.value(self.weight, self.limits.previous)
 
     @property
     def worth(self) -> dict[str, float]:
@@ -118,12 +123,11 @@ def within(target: Vector, limits: Limits, worth: Mapping[str, float] | None = N
     """
     if not np.isfinite(target).all():
         raise InputError("a target weight is missing or infinite; leave the name out or give it 0")
-    if limits.allow(target):
-        rows = len(limits.rules) + int(np.isfinite(limits.turnover))
-        return Solution(target.copy(), (), limits, np.zeros(rows), -0.5 * float(target @ target), False)
     objective = _distance(target)
+    if limits.allow(target):
+        return Solution(target.copy(), (), limits, np.zeros(len(limits.labels)), objective)
     found = _solve(objective, limits, worth)
-    return None if found is None else _solution(objective, limits, found)
+    return None if found is None else Solution(found[0], (), limits, found[1], objective)
 
 
 def _distance(target: Vector) -> Objective:
@@ -137,7 +141,9 @@ def _distance(target: Vector) -> Objective:
 def best(objective: Objective, limits: Limits) -> Solution:
     """The book within the limits with the least objective; the limits are relaxed where they must be."""
     found = _solve(objective, limits)
-    return _given_way(objective, limits) if found is None else _solution(objective, limits, found)
+    if found is None:
+        return _given_way(objective, limits)
+    return Solution(found[0], (), limits, found[1], objective)
 
 
 def _given_way(objective: Objective, limits: Limits) -> Solution:
@@ -145,53 +151,38 @@ def _given_way(objective: Objective, limits: Limits) -> Solution:
     limits, relaxed = relax(limits)
     found = _solve(objective, limits)
     if found is not None:
-        return _solution(objective, limits, found, relaxed)
+        return Solution(found[0], relaxed, limits, found[1], objective)
     weight, multiplier = conic(objective, limits)
     broken = limits.broken(weight)
     if broken:
         worst = min(broken, key=lambda usage: usage.slack)
         raise WorkError(f"the solver left {worst.label} at {worst.value} where {worst.limit} is the limit")
-    return _solution(objective, limits, (weight, multiplier), relaxed, fallback=True)
-
-
-def _solution(
-    objective: Objective,
-    limits: Limits,
-    found: tuple[Vector, Vector],
-    relaxed: tuple[Relaxation, ...] = (),
-    fallback: bool = False,
-) -> Solution:
-    weight, multiplier = found
-    value = objective.value(weight, limits.previous)
-    return Solution(weight, relaxed, limits, multiplier, value, fallback)
+    return Solution(weight, relaxed, limits, multiplier, objective, fallback=True)
 
 
 def _solve(
     objective: Objective, limits: Limits, worth: Mapping[str, float] | None = None
 ) -> tuple[Vector, Vector] | None:
     """Weights and the rules' multipliers; nothing where the method doesn't end, as without any such book."""
-    lower, upper = limits.bounds()
+    lower, upper = limits.bounds
     if (lower > upper).any():
         return None
-    order = sorted(range(len(limits.rules)), key=lambda at: limits.rules[at].size)
-    rules = [limits.rules[at] for at in order]
-    n, turnover = len(lower), [limits.turnover] if np.isfinite(limits.turnover) else []
-    of = [interior.SIZE if rule.size else interior.WEIGHT for rule in rules] + [interior.TRADE] * len(
-        turnover
-    )
+    n, m, limited = len(lower), len(limits.rules), np.isfinite(limits.turnover)
+    order = np.argsort(limits.sizes, kind="stable")
+    of = np.where(limits.sizes[order], interior.SIZE, interior.WEIGHT)
+    rows, (low, high) = limits.rows[order], limits.ranges[:, order]
     begin = np.array([(worth or {}).get(label, 0.0) for label in limits.labels])
-    begin[: len(order)] = begin[order]
-    rows = np.concatenate([limits.rows[order], np.ones((len(turnover), n))])
+    begin[:m] = begin[order]
+    if limited:
+        of, rows = np.append(of, interior.TRADE), np.concatenate([rows, np.ones((1, n))])
+        low, high = np.append(low, -np.inf), np.append(high, limits.turnover)
     found = interior.minimise(
         lower, upper, limits.previous,
-        objective.curvature, objective.linear, objective.power, objective.factor, rows,
-        np.array(of, dtype=np.int64),
-        np.array([*(rule.low for rule in rules), *(-np.inf for _ in turnover)]),
-        np.array([*(rule.high for rule in rules), *turnover]),
-        begin,
+        objective.curvature, objective.linear, objective.power, objective.factor,
+        rows, of, low, high, begin,
     )  # fmt: skip
     if not found.converged or not limits.allow(found.w):  # converged by its own measure, which is relative
         return None
     multiplier = found.multiplier.copy()
-    multiplier[order] = found.multiplier[: len(order)]
+    multiplier[order] = found.multiplier[:m]
     return found.w, multiplier

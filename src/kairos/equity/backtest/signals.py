@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from kairos.equity.backtest.account import Index
-    from kairos.equity.backtest.costs import Vector
     from kairos.equity.frame import Array, Mask, SomeRows
-    from kairos.settings import Strategy
 
 UNKNOWN = "unknown"
 """Label of a session without a regime."""
@@ -46,6 +45,8 @@ class Signals:
         Names of the sectors.
     regime : (T,) of str, optional
         Label of each session.
+    source : object
+        What all this was read from; equal signals have an equal one.
     """
 
     alpha: Array | SomeRows
@@ -59,21 +60,13 @@ class Signals:
     sector: Index | None = None
     sectors: Sequence[str] = ()
     regime: np.ndarray[Any, Any] | None = None
+    source: object = field(default_factory=object)
 
-    def known(self, strategy: Strategy, t: int) -> Mask:
-        """(N,) names of which everything that the strategy needs is known on t."""
-        found: Mask = np.ones(np.shape(self.members[t]), dtype=np.bool_)
-        for need in strategy.needs:
-            if need == "sector":
-                assert self.sector is not None  # noqa: S101 - read for every strategy that needs it
-                found &= self.sector >= 0
-            else:
-                value: Vector = self.today[need][t]
-                found &= np.isfinite(value)
-                if need == "sizing":
-                    found &= value > 0.0
-        if strategy.min_adv:
-            found &= self.today["adv"][t] >= strategy.min_adv
+    @cached_property
+    def inside(self) -> Array:
+        """(S, N) 1.0 for the names of each sector."""
+        assert self.sector is not None  # noqa: S101 - read for every strategy that needs it
+        found: Array = (self.sector == np.arange(len(self.sectors))[:, None]).astype(np.float64)
         return found
 
     def regime_in_force(self, t: int, confirm: int) -> str:

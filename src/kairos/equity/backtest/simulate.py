@@ -13,11 +13,12 @@ import numpy as np
 from kairos.equity.backtest.account import Account, Index, Order
 from kairos.equity.backtest.book import NOTHING, Book, Decision, book_of, mixed
 from kairos.equity.backtest.costs import Costs, Vector
+from kairos.equity.backtest.eligible import Filter, sections
 from kairos.equity.backtest.hold import Held, hold
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.scaling import trailing, whole_sample
 from kairos.equity.backtest.signals import Signals
-from kairos.equity.backtest.strategy import CrossSection, Desk, Holding, Target
+from kairos.equity.backtest.strategy import Desk, Holding, Target
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def simulate(
     parts : sequence of Strategy
         The strategies that a mix is made of.
     shared : mapping, optional
-        Where benchmarks are kept that variants of a strategy have in common.
+        Where cross-sections and benchmarks are kept that variants of a strategy have in common.
     desk : Desk, optional
         Whom the decision of row `last` is for. The parts of a mix go by the books that they would hold.
     """
@@ -218,11 +219,16 @@ def _simulate(
     raw = Account(market, costs, rows[0], keep_book=True)
     scaled = Account(market, costs, rows[0], keep_book=True) if strategy.target_vol else raw
     run = Simulation(market, signals, strategy, rows, last, raw, scaled, parts, shared)
+    chosen = Filter.of(strategy, costs, last)
+    seen = sections(shared, signals, chosen)
     choose = book_of(strategy, market, signals, [part.decided for part in parts])
     pending: list[tuple[int, int, list[Trade]]] = []  # fill row, decision row, trades
     for t in rows:
         _advance(run, pending, t, replaced=lag == 0)
-        section = _eligible(run, t)
+        if t not in seen:
+            seen[t] = chosen.section(signals, market, t)
+        section, left_out = seen[t]
+        run.left_out += left_out
         past = run.raw.ret[run.first : t + 1] if run.first >= 0 else run.raw.ret[:0]
         scale = scale_of(past)
         run.held = scaled.target
@@ -258,7 +264,7 @@ def _advance(
             account.advance(row, replaced=True)
             order = Order.towards(
                 target.times(factor),
-                account.weight,
+                account.held,
                 account.costs,
                 adv=run.signals.adv[decided],
                 volatility=run.signals.volatility[decided],
@@ -310,20 +316,3 @@ def _universe(signals: Signals, strategy: Strategy, names: Index, t: int) -> Tar
             )
         return Target(names[sized], cap[sized] / cap[sized].sum())
     return Target(names, np.full(len(names), 1.0 / max(len(names), 1)))
-
-
-def _eligible(run: Simulation, t: int) -> CrossSection:
-    """Members with a signal on t whose trades can be priced, and of whom the strategy's needs are known."""
-    signals, strategy = run.signals, run.strategy
-    named = signals.members[t] & np.isfinite(signals.alpha[t])
-    if run.raw.costs.needs_liquidity:
-        known = np.isfinite(signals.adv[t]) & np.isfinite(signals.volatility[t]) & (signals.adv[t] > 0.0)
-        run.left_out += int((named & ~known).sum())
-        named &= known
-    named &= signals.known(strategy, t)
-    if strategy.backtest.manual.missing_target:
-        then = t + strategy.backtest.rebalance_every
-        named &= run.market.priced[then] if then <= run.last else False
-    names = np.flatnonzero(named)
-    sizing = signals.today["sizing"][t, names] if "sizing" in strategy.needs else None
-    return CrossSection(names, signals.alpha[t, names], sizing)

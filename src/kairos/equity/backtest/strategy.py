@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -33,12 +33,17 @@ class CrossSection:
         Daily volatility that scores are divided by; only some scores need it.
     barred : (n,) bool, optional
         Names that are no candidates for shorts.
+    scored : dict
+        Targets that were scored from it already, for strategies that select and score alike.
     """
 
     names: Index
     alpha: Vector
     sizing: Vector | None = None
     barred: Mask | None = None
+    scored: dict[tuple[object, ...], Target] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
 
     @cached_property
     def alpha_z(self) -> Vector:
@@ -56,6 +61,12 @@ class Target:
     def times(self, factor: float) -> Target:
         """The same names at a multiple of the weights."""
         return Target(self.names, self.weight * factor)
+
+    def on(self, names: Index) -> Vector:
+        """Weights of some ascending columns; 0 for those that it doesn't hold."""
+        weight = np.zeros(1 + max(int(some.max(initial=-1)) for some in (names, self.names)))
+        weight[self.names] = self.weight
+        return weight[names]
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,13 @@ def decide(section: CrossSection, strategy: Strategy) -> Target:
     Names whose score is 0 are in the target with weight 0. Where no name of a side has a score above 0,
     nothing is held.
     """
+    key = (strategy.top_n, strategy.bottom_n, strategy.rank_by, strategy.score)
+    if key not in section.scored:
+        section.scored[key] = _scored(section, strategy)
+    return section.scored[key]
+
+
+def _scored(section: CrossSection, strategy: Strategy) -> Target:
     long, short = select(section, strategy)
     each = 0.5 if strategy.top_n and strategy.bottom_n else 1.0
     score = SCORES[strategy.score]
