@@ -38,7 +38,7 @@ def problem(seed: int, n: int, *, turnover: float) -> Problem:
     cut = np.array([0, 7, 7, 8])
     return Problem(
         np.zeros(n), upper, held, rng.uniform(0.5, 2.0, n), linear, np.zeros(n),
-        np.ascontiguousarray(np.array(rows).T), 0, cut, low, high,
+        np.array(rows), np.ascontiguousarray(np.array(rows).T), 0, cut, low, high,
     )  # fmt: skip
 
 
@@ -106,8 +106,9 @@ def exits_first(seed: int, by: float) -> Problem:
     upper = np.where(bought, 1.0, held / 2.0)
     needed = held[~bought].sum()
     return Problem(
-        np.zeros(400), upper, held, np.ones(400), linear, np.zeros(400), np.ones((400, 2)), 0,
-        np.array([0, 1, 1, 2]), np.array([100 / 3, -INF]), np.array([100 / 3, needed + by]),
+        np.zeros(400), upper, held, np.ones(400), linear, np.zeros(400),
+        np.ones((2, 400)), np.ones((400, 2)), 0, np.array([0, 1, 1, 2]),
+        np.array([100 / 3, -INF]), np.array([100 / 3, needed + by]),
     )  # fmt: skip
 
 

@@ -175,34 +175,88 @@ def minimise(
     >>> found.w.round(9).tolist(), found.converged
     ([1.2, 0.8], True)
     """
-    unit = float(np.max(upper - lower, initial=0.0))
+    unit, steep = _units(lower, upper, curvature, linear)
     if unit <= 0.0:
         value = _values(rows, of, lower, point)
         return Minimum(
             lower.copy(), np.zeros(len(rows)), bool(np.all((value >= low) & (value <= high))), True, 0
         )
-    slope = np.abs(linear).sum(axis=0) + curvature * np.maximum(np.abs(lower), np.abs(upper))
-    steep = max(float(np.max(slope)), 1e-300)
     k = len(factor)
-    Z = np.empty((len(lower), k + len(rows)))
-    Z[:, :k], Z[:, k:] = factor.T * math.sqrt(unit / steep), rows.T
-    problem = Problem(
-        lower / unit, upper / unit, point / unit,
-        curvature * (unit / steep), linear / steep, power * (math.sqrt(unit) / steep),
-        Z, k,
-        np.array([0, *np.searchsorted(of, [SIZE, TRADE]) + k, len(rows) + k]), low / unit, high / unit,
-    )  # fmt: skip
-    pieces, end = pieces_of(problem), UNDECIDED
+    cut = np.array([0, *(k + np.searchsorted(of, [SIZE, TRADE])), k + len(rows)])
+    problem, pieces = _prepared(
+        lower, upper, point, curvature, linear, power, factor, rows, cut, low, high, unit, steep
+    )
+    end = UNDECIDED
     if not k and not power.any() and curvature.min() > 0.0:
         start = np.zeros(len(rows)) if begin is None else begin / steep
         w, multiplier, end, iterations = dual.search(problem, pieces, start)
     if end == UNDECIDED:
         w, multiplier, end, iterations = _search(problem, pieces)
-    w = np.clip(w * unit, lower, upper)
     close = SNAP if end == POLISHED else LOOSE  # the units' rounding, and what the iteration stops short of
-    for kink in (point, np.zeros_like(point)):
-        np.copyto(w, kink, where=(np.abs(w - kink) <= close * unit) & (lower <= kink) & (kink <= upper))
+    w = _placed(w, lower, upper, point, unit, close)
     return Minimum(w, multiplier * steep, end != FAILED, end == POLISHED, iterations)
+
+
+@kernel
+def _units(lower: Array, upper: Array, curvature: Array, linear: Array) -> tuple[float, float]:
+    """The widest bounds, and the steepest slope within them."""
+    unit, steep = 0.0, 1e-300
+    for i in range(len(lower)):
+        unit = max(unit, upper[i] - lower[i])
+        kinks = abs(linear[0, i]) + abs(linear[1, i]) + abs(linear[2, i])
+        steep = max(steep, kinks + curvature[i] * max(abs(lower[i]), abs(upper[i])))
+    return unit, steep
+
+
+@kernel
+def _prepared(
+    lower: Array,
+    upper: Array,
+    point: Array,
+    curvature: Array,
+    linear: Array,
+    power: Array,
+    factor: Array,
+    rows: Array,
+    cut: Index,
+    low: Array,
+    high: Array,
+    unit: float,
+    steep: float,
+) -> tuple[Problem, Pieces]:
+    """The problem in these units, and its stretches."""
+    k = len(factor)
+    A = np.empty((k + len(rows), len(lower)))
+    A[:k], A[k:] = factor * math.sqrt(unit / steep), rows
+    problem = Problem(
+        lower / unit,
+        upper / unit,
+        point / unit,
+        curvature * (unit / steep),
+        linear / steep,
+        power * (math.sqrt(unit) / steep),
+        A,
+        np.ascontiguousarray(A.T),
+        k,
+        cut,
+        low / unit,
+        high / unit,
+    )
+    return problem, pieces_of(problem)
+
+
+@kernel
+def _placed(w: Array, lower: Array, upper: Array, point: Array, unit: float, close: float) -> Array:
+    """The unknowns in their own units, on the bound or kink that they are as close to."""
+    found = np.empty(len(w))
+    for i in range(len(w)):
+        x = min(max(w[i] * unit, lower[i]), upper[i])
+        if abs(x - point[i]) <= close * unit and lower[i] <= point[i] <= upper[i]:
+            x = point[i]
+        if abs(x) <= close * unit and lower[i] <= 0.0 <= upper[i]:
+            x = 0.0
+        found[i] = x
+    return found
 
 
 def _values(rows: Array, of: Index, w: Array, point: Array) -> Array:

@@ -21,7 +21,10 @@ UNDECIDED, FAILED, CONVERGED, POLISHED = -1, 0, 1, 2
 
 
 class Problem(NamedTuple):
-    """The problem in units of the widest bounds and of the steepest slope; F and the rows are one matrix."""
+    """The problem in units of the widest bounds and of the steepest slope; F and the rows are one matrix.
+
+    It is there twice, as sums go along rows and the equations of names along columns.
+    """
 
     lower: Array
     upper: Array
@@ -29,7 +32,8 @@ class Problem(NamedTuple):
     curvature: Array
     linear: Array
     power: Array
-    Z: Array  # (n, k + m)
+    A: Array  # (k + m, n)
+    Z: Array  # (n, k + m), its transpose
     k: int
     cut: Index  # where the rows of w, |w| and |w − p| begin, and the end
     low: Array
@@ -81,14 +85,21 @@ def pieces_of(p: Problem) -> Pieces:
 @kernel
 def forward(p: Problem, part: Array, out: Array) -> None:
     """Fill in the value of each row, part (3, n) being w, |w| and |w − p|."""
-    for r in range(len(out)):
-        out[r] = 0.0
+    n = len(p.lower)
+    whole = n - n % 4
     for a in range(3):
-        if p.cut[a] < p.cut[a + 1]:
-            for i in range(len(p.Z)):
-                v = part[a, i]
-                for r in range(p.cut[a], p.cut[a + 1]):
-                    out[r] += p.Z[i, r] * v
+        v = part[a]
+        for r in range(p.cut[a], p.cut[a + 1]):
+            row = p.A[r]
+            s0 = s1 = s2 = s3 = 0.0  # four sums at a time: one would wait for each addition
+            for i in range(0, whole, 4):
+                s0 += row[i] * v[i]
+                s1 += row[i + 1] * v[i + 1]
+                s2 += row[i + 2] * v[i + 2]
+                s3 += row[i + 3] * v[i + 3]
+            for i in range(whole, n):
+                s0 += row[i] * v[i]
+            out[r] = (s0 + s1) + (s2 + s3)
 
 
 @kernel
@@ -98,8 +109,8 @@ def backward(p: Problem, multiplier: Array, out: Array) -> None:
     for a in range(3):
         for r in range(p.cut[a], p.cut[a + 1]):
             if multiplier[r] != 0.0:  # few rows press
-                for i in range(len(p.Z)):
-                    out[a, i] += p.Z[i, r] * multiplier[r]
+                for i in range(len(p.lower)):
+                    out[a, i] += p.A[r, i] * multiplier[r]
 
 
 @kernel

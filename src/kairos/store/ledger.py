@@ -106,10 +106,12 @@ def new_run(
     )
 
 
-def record(tx: Transaction, run: Run) -> None:
-    """Append a run to the ledger, as a part of what `tx` publishes."""
-    _LOG.info("recorded", extra={"facts": {"run": run.id}})
-    tx.append(TABLE, pa.Table.from_pylist([asdict(run)], schema=_SCHEMA), key=("id",), meta={RESULT: True})
+def record(tx: Transaction, *runs: Run) -> None:
+    """Append runs to the ledger, as a part of what `tx` publishes."""
+    for run in runs:
+        _LOG.info("recorded", extra={"facts": {"run": run.id}})
+    rows = [asdict(run) for run in sorted(runs, key=lambda run: run.id)]
+    tx.append(TABLE, pa.Table.from_pylist(rows, schema=_SCHEMA), key=("id",), meta={RESULT: True})
 
 
 def runs(snapshot: Snapshot) -> list[Run]:

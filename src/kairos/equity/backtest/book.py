@@ -243,7 +243,7 @@ def rules_of(
         count = np.bincount(signals.sector[section.names], minlength=len(signals.sectors))
         share = count / max(len(section.names), 1)
         rows = np.take(signals.inside, names, axis=1)
-        signed = rows if side is None else rows * side
+        signed = rows if side is None or (side > 0.0).all() else rows * side
         for s in np.flatnonzero(rows.any(axis=1)).tolist():
             label = signals.sectors[s]
             if strategy.max_sector is not None:

@@ -147,9 +147,18 @@ class Limits:
         return (*(rule.label for rule in self.rules), *(["turnover"] if np.isfinite(self.turnover) else []))
 
     @cached_property
+    def coefficients(self) -> Matrix:
+        """(m, n) or (m + 1, n): rows of the rules, then ones for the trades where turnover is limited."""
+        m, n = len(self.rules), len(self.lower)
+        found = np.ones((m + int(np.isfinite(self.turnover)), n))
+        for row, rule in zip(found[:m], self.rules, strict=True):
+            row[:] = rule.row
+        return found
+
+    @property
     def rows(self) -> Matrix:
         """(m, n) rows of the rules."""
-        return np.array([rule.row for rule in self.rules]).reshape(-1, len(self.lower))
+        return self.coefficients[: len(self.rules)]
 
     @cached_property
     def ranges(self) -> Matrix:

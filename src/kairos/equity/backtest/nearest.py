@@ -167,22 +167,25 @@ def _solve(
     lower, upper = limits.bounds
     if (lower > upper).any():
         return None
-    n, m, limited = len(lower), len(limits.rules), np.isfinite(limits.turnover)
-    order = np.argsort(limits.sizes, kind="stable")
-    of = np.where(limits.sizes[order], interior.SIZE, interior.WEIGHT)
-    rows, (low, high) = limits.rows[order], limits.ranges[:, order]
+    of = np.where(limits.sizes, interior.SIZE, interior.WEIGHT)
+    rows, (low, high) = limits.coefficients, limits.ranges
+    if len(rows) > len(of):
+        of, low, high = (
+            np.append(of, interior.TRADE),
+            np.append(low, -np.inf),
+            np.append(high, limits.turnover),
+        )
     begin = np.array([(worth or {}).get(label, 0.0) for label in limits.labels])
-    begin[:m] = begin[order]
-    if limited:
-        of, rows = np.append(of, interior.TRADE), np.concatenate([rows, np.ones((1, n))])
-        low, high = np.append(low, -np.inf), np.append(high, limits.turnover)
+    order = (
+        np.argsort(of, kind="stable") if limits.sizes.any() else slice(None)
+    )  # what is ordered is not copied
     found = interior.minimise(
         lower, upper, limits.previous,
         objective.curvature, objective.linear, objective.power, objective.factor,
-        rows, of, low, high, begin,
+        rows[order], of[order], low[order], high[order], begin[order],
     )  # fmt: skip
     if not found.converged or not limits.allow(found.w):  # converged by its own measure, which is relative
         return None
-    multiplier = found.multiplier.copy()
-    multiplier[order] = found.multiplier[:m]
+    multiplier = np.empty(len(of))
+    multiplier[order] = found.multiplier
     return found.w, multiplier

@@ -53,6 +53,7 @@ def save(
             run = run.with_headline(**deflation.headline())
             _put(tx, context, result, name, run)
             saved.append((replace(result, deflation=deflation), run))
+        record(tx, *(run for _, run in saved))
     return saved
 
 
@@ -130,4 +131,3 @@ def _put(tx: Transaction, context: Context, result: BacktestResult, name: str, r
         table = tx.put(f"backtest_{kind}_{name}", [rows], key=key, namespace=context.namespace, meta=meta)
         if name in ALIASES:
             tx.name(f"backtest_{kind}_{ALIASES[name]}", table, context.namespace)
-    record(tx, run)

@@ -121,8 +121,7 @@ def sweep(
     found = executor.run(work, list(strategies), workers=settings.run, progress=progress)
     found.sort(key=lambda variant: -np.nan_to_num(variant.headline["judged_sharpe"], nan=-np.inf))
     with store.publish(wait=wait) as tx:
-        for variant in found:
-            record(tx, variant.run)
+        record(tx, *(variant.run for variant in found))
         known = [*runs(tx.base), *(variant.run for variant in found)]
     best = found[0]
     common = _common(found)
