@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kairos.panel.weights import Terms, Trade, World, follow, interest, trading_costs
+from kairos.panel.weights import Terms, Trade, World, follow, interest, tilt, trading_costs
 
 NOTHING = Trade(*np.zeros((4, 0)), np.zeros(0, dtype=bool), 1.0, 0.0, 0)
 FREE = Terms(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -182,3 +182,15 @@ def test_prices_of_trading_and_holding() -> None:
         0.0005
     ]
     assert interest(1.5, 0.25, 30.0, DEAR) == pytest.approx((-0.05 * 0.5 - 0.03 * 0.25) * 30 / 365)
+
+
+def test_the_tilt_of_a_book_counts_for_what_has_no_value() -> None:
+    """Gross 1.0, of which 0.75 has a value: 0.5·2 − 0.25·4 = 0; without the short 1.0, scaled by 1 / 0.5."""
+    column, weight = np.array([0, 2, 3]), np.array([0.5, -0.25, 0.25])
+    x = np.array([2.0, 9.0, 4.0, np.nan])
+    assert tilt(column, weight, x) == 0.0
+    x[2] = np.inf
+    assert tilt(column, weight, x) == 2.0
+    x[0] = np.nan
+    assert np.isnan(tilt(column, weight, x))
+    assert np.isnan(tilt(column[:0], weight[:0], x))

@@ -242,3 +242,29 @@ def _give_up(world: World, columns: Index, trade: Trade, t: int) -> int:
             trade.open[i] = False
             given += 1
     return given
+
+
+@kernel
+def tilt(column: Index, weight: Array, x: Array) -> float:
+    """Σ w·x over the positions with a value x, scaled up to the whole gross exposure.
+
+    Parameters
+    ----------
+    column, weight : (n,)
+        Positions.
+    x : (N,)
+        Values by column.
+
+    Returns
+    -------
+    float
+        NaN where less than half of the gross exposure has a value.
+    """
+    gross = covered = total = 0.0
+    for i in range(len(column)):
+        value, size = x[column[i]], abs(weight[i])
+        gross += size
+        if math.isfinite(value):
+            covered += size
+            total += weight[i] * value
+    return total * gross / covered if covered > 0.0 and covered >= 0.5 * gross else math.nan

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from kairos.equity.backtest.account import Index
-from kairos.equity.backtest.costs import Vector
 from kairos.equity.backtest.simulate import Simulation
 from kairos.equity.frame import Array
 from kairos.evaluation.attribution import Book
@@ -16,16 +14,11 @@ def held(run: Simulation) -> Book:
 
     Row 0 is the session of the first fill; columns are those of the market.
     """
-    positions = [_held(*run.scaled.book[row]) for row in range(run.first, run.last + 1)]
+    positions = [run.scaled.book[row] for row in range(run.first, run.last + 1)]
     day = np.repeat(np.arange(len(positions)), [len(names) for names, _ in positions])
     column = np.concatenate([names for names, _ in positions])
     weight = np.concatenate([weight for _, weight in positions])
     return Book(day, column, weight, (len(positions), run.market.value.shape[1]))
-
-
-def _held(names: Index, weight: Vector) -> tuple[Index, Vector]:
-    """Without what was paid out between two fills: it is cash."""
-    return (names, weight) if weight.all() else (names[weight != 0.0], weight[weight != 0.0])
 
 
 def holding_returns(run: Simulation) -> Array:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from kairos.equity.backtest.attribution import held
 from kairos.equity.backtest.compat import look_ahead, survivorship
 from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR, whole_sample
 from kairos.equity.backtest.simulate import Simulation
@@ -19,6 +18,7 @@ from kairos.evaluation.growth import annual_return
 from kairos.evaluation.performance import Performance, performance
 from kairos.evaluation.sharpe import probabilistic_sharpe, sharpe_ratio
 from kairos.evaluation.significance import lag_rule
+from kairos.panel.weights import tilt
 
 if TYPE_CHECKING:
     from kairos.equity.backtest.limits import Usage
@@ -188,8 +188,9 @@ class BacktestResult:
         """
         run, days = self.simulation, np.arange(self.rows.start, self.rows.stop)
         decision = np.array(run.decisions)[np.searchsorted(run.fills, days, side="right") - 1]
-        book = held(run)
-        return book.tilt(self.beta.values[self.beta.at[decision[book.day]], book.column])
+        at, book = self.beta.at[decision], run.scaled.book
+        decided = zip(days.tolist(), at.tolist(), strict=True)
+        return np.array([tilt(*book[day], self.beta.values[row]) for day, row in decided])
 
     @cached_property
     def performance(self) -> Performance:
