@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from weakref import proxy
 
 import duckdb
 import numpy as np
@@ -30,7 +31,7 @@ from kairos.equity.frame import (
 )
 from kairos.equity.vendor import TABLES
 from kairos.errors import InputError, WorkError
-from kairos.panel import Rows, in_force, place, take
+from kairos.panel import Rows, in_force, in_rows, place, take
 from kairos.settings import Settings
 from kairos.store import Part, Snapshot, Store, Table, check_content, plain_form, read_part
 from kairos.store.sql import quote, scan
@@ -247,7 +248,8 @@ class Panels:
     """Columns of tables as panels on the grid of one price table, loaded once each."""
 
     def __init__(self, context: Context, prices: str, excerpt: Excerpt) -> None:
-        self.context = context
+        # Weakly: each would keep the other, and some hundred megabytes, until the collector of cycles comes.
+        self.context: Context = proxy(context)
         self.prices = prices
         self.excerpt = excerpt
         self._loaded: dict[str, np.ndarray[Any, Any] | None] = {}
@@ -478,10 +480,9 @@ class Panels:
             return [(part.cell, part.rows, part.keys.num_rows) for part in self.frame.parts]
         key = rows.tobytes()
         if key not in self._selected:
-            T = len(rows)
             found: list[tuple[Ints, Ints | None, int]] = []
             for part in self.frame.parts:
-                chosen = np.flatnonzero(rows[part.cell % T])
+                chosen = in_rows(part.cell, rows)
                 at = chosen if part.rows is None else part.rows[chosen]
                 found.append((part.cell[chosen], at, part.keys.num_rows))
             self._selected = {key: found}

@@ -8,6 +8,7 @@ Panels are (T, N) float64 arrays in Fortran order, missing = NaN (see :mod:`kair
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
@@ -215,8 +216,8 @@ def build_frame(
         later.append(np.full(len(names), len(sessions)))
         later[-1][code[number == k]] = first[number == k]
     chosen = None if tickers is None else np.isin(names, list(tickers))
-    found = []
-    for part in parts:
+
+    def placed_rows(part: pa.Table) -> tuple[Ints, Ints, Ints | None]:
         (told, index), row = encode(part["ticker"]), rows_of(sessions, dates(part["date"]))
         known = np.minimum(np.searchsorted(names, told), len(names) - 1)  # a dictionary may name more
         rows = None
@@ -229,7 +230,10 @@ def build_frame(
             begun = starts[known]
             again = np.flatnonzero(np.take(begun < len(sessions), index))  # few tickers have a second listing
             column[again] = column[again] + (row[again] >= begun[index[again]])
-        found.append((column, row - row.dtype.type(start), rows))
+        return column, row - row.dtype.type(start), rows
+
+    with ThreadPoolExecutor(2) as pool:  # long arrays, for which NumPy lets go of the interpreter
+        found = list(pool.map(placed_rows, parts))
     seen = np.zeros(len(name), dtype=np.bool_)
     for column, _, _ in found:
         seen[column] = True

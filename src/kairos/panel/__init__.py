@@ -19,7 +19,7 @@ a session earlier is passed through `lag`.
 * `Rolling`: mean, std, var, sum, min, max, rank, skew, kurt, drawdown, cov, corr, beta, residual_std
 * `exponential`, `warmup`: recursive averages
 * `lag`, `last_valid`, `carry`, `returns`, `change`: the past of a column
-* `pick`, `place`: values by their flat cell
+* `pick`, `place`, `in_rows`: values by their flat cell
 * `in_force`, `take`: announcements that hold until the next one; `expanding_quantile`: of a series before t
 * `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`,
   `quantile_of`, `inner`: the cross-section of a date
@@ -46,6 +46,7 @@ from kairos.panel.lag import (
     change,
     expanding_quantile,
     in_force,
+    in_rows,
     lag,
     last_valid,
     pick,
@@ -70,6 +71,7 @@ __all__ = [
     "exponential",
     "group_mean",
     "in_force",
+    "in_rows",
     "inner",
     "lag",
     "last_valid",

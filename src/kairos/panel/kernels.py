@@ -421,6 +421,16 @@ def place(
 
 
 @kernel
+def in_rows(cell: npt.NDArray[np.integer[Any]], wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Positions of the flat cells ``column · T + row`` whose row is wanted."""
+    found, number = np.empty(cell.size, dtype=np.int64), 0
+    for i in range(cell.size):
+        found[number] = i
+        number += wanted[cell[i] % wanted.size]
+    return found[:number].copy()
+
+
+@kernel
 def in_force(
     day: npt.NDArray[np.int64],
     begin: npt.NDArray[np.int64],

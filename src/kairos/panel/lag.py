@@ -131,6 +131,24 @@ def place(cell: npt.NDArray[np.integer[Any]], values: Array, at: npt.NDArray[np.
     kernels.place(cell, values, len(at), at, out)
 
 
+def in_rows(cell: npt.NDArray[np.integer[Any]], wanted: Mask) -> npt.NDArray[np.int64]:
+    """Return the positions of those flat cells of a panel (T, N) that lie in wanted rows.
+
+    Parameters
+    ----------
+    cell : (K,)
+        ``column · T + row``.
+    wanted : (T,)
+        True for rows that are wanted.
+
+    Examples
+    --------
+    >>> in_rows(np.array([0, 1, 2, 3]), np.array([False, True])).tolist()
+    [1, 3]
+    """
+    return kernels.in_rows(cell, wanted)
+
+
 def in_force(
     *,
     days: npt.NDArray[np.datetime64],

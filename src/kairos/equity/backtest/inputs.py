@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -75,9 +76,10 @@ def signals_of(
     wanted = [f"{PRICES}.member", column, *named.values()]
     if engine.benchmark == "cap":
         wanted.append("universe.marketcap")
+    kept = dict.fromkeys([adv, volatility, *(named[need] for need in held)])
     with ThreadPoolExecutor(2) as pool:  # reading is most of the work; two files at a time
         market = pool.submit(market_of, context)
-        list(pool.map(today, dict.fromkeys(wanted)))
+        list(pool.map(lambda name: last(name) if name in kept else today(name), dict.fromkeys(wanted)))
         market.result()
     alpha, members = today(column), today(f"{PRICES}.member")
     labels: Sequence[str] = ()
@@ -162,8 +164,9 @@ def _first_signal(context: Context, column: str) -> dt.date:
     sessions, panels = context.sessions, context.panels(PRICES)
     for begin in range(0, len(sessions), SOME):
         rows = np.arange(begin, min(begin + SOME, len(sessions)))
-        value, member = (panels.some(name, rows).values for name in (column, f"{PRICES}.member"))
-        found = (np.isfinite(value) & (member == 1.0)).any(axis=1)
+        with ThreadPoolExecutor(2) as pool:
+            value, member = pool.map(partial(panels.some, rows=rows), (column, f"{PRICES}.member"))
+        found = (np.isfinite(value.values) & (member.values == 1.0)).any(axis=1)
         if found.any():
             first: dt.date = sessions[rows[found.argmax()]].item()
             return first
