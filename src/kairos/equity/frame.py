@@ -218,7 +218,8 @@ def build_frame(
     chosen = None if tickers is None else np.isin(names, list(tickers))
 
     def placed_rows(part: pa.Table) -> tuple[Ints, Ints, Ints | None]:
-        (told, index), row = encode(part["ticker"]), rows_of(sessions, dates(part["date"]))
+        told, index = encode(part["ticker"])
+        row = _rows_of_days(sessions, part["date"].cast(pa.date32()).cast(pa.int32()).to_numpy())
         known = np.minimum(np.searchsorted(names, told), len(names) - 1)  # a dictionary may name more
         rows = None
         if start or chosen is not None:
@@ -249,12 +250,18 @@ def build_frame(
 
 def rows_of(sessions: np.ndarray[Any, np.dtype[np.datetime64]], date: np.ndarray[Any, Any]) -> Ints:
     """Row of each date among the sessions, -1 where it is none (a look-up by day instead of a search)."""
+    return _rows_of_days(sessions, date.astype("datetime64[D]").view(np.int64))
+
+
+def _rows_of_days(sessions: np.ndarray[Any, np.dtype[np.datetime64]], day: Ints) -> Ints:
+    """The same of days since 1970."""
     if not len(sessions):
-        return np.full(len(date), -1, dtype=np.int32)
-    span = int((sessions[-1] - sessions[0]).astype(np.int64)) + 1
+        return np.full(len(day), -1, dtype=np.int32)
+    known = sessions.astype("datetime64[D]").view(np.int64)
+    first, span = known[0], int(known[-1] - known[0]) + 1
     row_of_day = np.full(span + 1, -1, dtype=np.int32)  # the last place stands for every day outside
-    row_of_day[(sessions - sessions[0]).astype(np.int64)] = np.arange(len(sessions))
-    day = (date - sessions[0]).astype(np.int64)
+    row_of_day[known - first] = np.arange(len(sessions))
+    day = day - first.astype(day.dtype)
     if len(day) and (day.min() < 0 or day.max() >= span):
         day = np.where((day < 0) | (day >= span), span, day)
     rows: Ints = np.take(row_of_day, day)
