@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -102,8 +103,13 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._started = folder, 0
-        words = [sys.executable, __file__]
-        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        words, one_thread = (
+            [sys.executable, __file__],
+            {**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        )  # as `main`
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=one_thread
+        )
         self.ask({})
 
     def ask(self, order: Mapping[str, Any]) -> Any:
@@ -279,8 +285,12 @@ def check_whole(root: Path) -> None:
 
 
 def _serve() -> None:
+    # A limit of memory then counts what a command works on: libraries that can't be loaded are another fault.
+    from sklearn import linear_model  # noqa: F401
+
     from kairos.cli import main
 
+    np.ones((300, 300)) @ np.ones((300, 300))  # OpenBLAS takes its memory now
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:

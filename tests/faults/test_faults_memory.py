@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,19 @@ def test_a_limit_that_does_not_do(server: Server, loaded: Path, tmp_path: Path) 
     refused(ended, 1, *TOLD)
     assert tables(db) == before
     check_readable(db)
+
+
+def test_too_little_for_the_libraries() -> None:
+    """Below it OpenBLAS asks for memory for ever while it is loaded, and nothing can end it but a kill."""
+    limit = 700_000_000
+    ended = subprocess.run(
+        [sys.executable, "-c", "from kairos.cli import main; main(['equity', 'status'])"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert "0.70 GB (ulimit -v), and the libraries alone take 1.2 GB: raise it" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The command line: parse, call, print. The work is in the other rooms, imported when a command needs it."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -8,6 +9,7 @@ import typer
 
 from kairos import __version__
 from kairos.cli import adr, audit, config, console, demo, doctor, failures, live, log, rerun, simulate
+from kairos.cli.machine import check_address_space
 from kairos.cli.stopping import WORDS, Stopped, stoppable
 from kairos.errors import KairosError, out_of_threads
 
@@ -54,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         What stands behind ``kairos``; by default those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
+    # Before NumPy is loaded: OpenBLAS interrupts a process whose memory doesn't suffice for its threads, as
+    # if somebody had stopped it. They win nothing: matrices are small, and large work goes by processes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     with log.call(words) as call, stoppable(lambda stopped: _give_up(call, stopped)) as stopped:
         sys.exit(_run(words, call, stopped))
 
@@ -62,6 +67,7 @@ def _run(words: list[str], call: log.Call, stopped: Stopped) -> int:
     """Run a command and say in plain words what stopped it."""
     code = 0
     try:
+        check_address_space()
         app(args=words, prog_name="kairos")
     except failures.told() as error:
         call.error, code = failures.words(error), error.exit_code if isinstance(error, KairosError) else 1

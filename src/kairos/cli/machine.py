@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import shutil
 import tempfile
 import zoneinfo
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kairos import __version__
+from kairos.errors import WorkError
 
 if TYPE_CHECKING:
     from kairos.settings import Settings
@@ -42,6 +44,8 @@ EXTRAS = {
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ZONES = ("America/New_York", "Europe/London")
 FREE_DISK = 5e9
+ADDRESS_SPACE = 1.2e9
+"""What the libraries take before there are any data; with less, one of them may wait for memory for ever."""
 
 State = Literal["ok", "warning", "wrong"]
 
@@ -162,6 +166,22 @@ def _memory(settings: Settings) -> Finding:
     if available is not None and limit > available:
         return Finding("memory", "warning", f"{told} is more than is available now")
     return Finding("memory", "ok", told)
+
+
+def check_address_space() -> None:
+    """Refuse to begin where the libraries can't be loaded.
+
+    Raises
+    ------
+    WorkError
+        The limit of the process (``ulimit -v``) is below `ADDRESS_SPACE`.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < ADDRESS_SPACE:
+        raise WorkError(
+            f"not enough memory: the limit of this process is {limit / 1e9:.2f} GB (ulimit -v), and the "
+            f"libraries alone take {ADDRESS_SPACE / 1e9:.1f} GB: raise it"
+        )
 
 
 def memory() -> tuple[float, float | None]:
