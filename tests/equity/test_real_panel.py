@@ -68,7 +68,8 @@ def test_splits_leave_no_trace(db: Path) -> None:
 
 def test_the_market_factor_is_the_market(db: Path, settings: Settings) -> None:
     """The mean return of yesterday's members is French's market plus half of his small-cap factor."""
-    panels = Context(Store(db).snapshot(), settings).panels(PRICES)
+    context = Context(Store(db).snapshot(), settings)
+    panels = context.panels(PRICES)
     members, r = np.isfinite(panels["universe.price"]), panels["feat_price_action.ret_1d"]
     held = np.vstack([np.zeros((1, members.shape[1]), bool), members[:-1]]) & np.isfinite(r)
     enough = held.sum(axis=1) > 100

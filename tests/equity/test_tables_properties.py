@@ -172,7 +172,8 @@ def random_inputs(table, seed, missing, *, T=420, N=6, max_gap=10):
 @EACH
 @pytest.mark.parametrize("quick", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_history_is_enough_on_the_simulated_market(simulated, table, quick):
-    x = simulated.context().panels(PRICES).inputs((*table.inputs, *table.optional))
+    context = simulated.context()
+    x = context.panels(PRICES).inputs((*table.inputs, *table.optional))
     T = len(x.frame.sessions)
     for t in sorted({T - 1, 253} if quick else {T - 2, T // 2, 400, 450, 100}):
         assert not (wrong := slice_differs(table, x, t)), wrong

@@ -245,7 +245,10 @@ class Context:
 
 
 class Panels:
-    """Columns of tables as panels on the grid of one price table, loaded once each."""
+    """Columns of tables as panels on the grid of one price table, loaded once each.
+
+    They can be asked for as long as their context is there.
+    """
 
     def __init__(self, context: Context, prices: str, excerpt: Excerpt) -> None:
         # Weakly: each would keep the other, and some hundred megabytes, until the collector of cycles comes.

@@ -14,6 +14,7 @@ from kairos.equity.backtest.limits import Limits, Matrix, Usage
 from kairos.equity.backtest.relax import Relaxation, relax
 from kairos.errors import InputError, WorkError
 from kairos.panel import interior
+from kairos.panel.interior import SIZE, TRADE, WEIGHT
 
 
 @dataclass(frozen=True)
@@ -167,18 +168,12 @@ def _solve(
     lower, upper = limits.bounds
     if (lower > upper).any():
         return None
-    of = np.where(limits.sizes, interior.SIZE, interior.WEIGHT)
-    rows, (low, high) = limits.coefficients, limits.ranges
+    of, rows, (low, high) = np.where(limits.sizes, SIZE, WEIGHT), limits.coefficients, limits.ranges
     if len(rows) > len(of):
-        of, low, high = (
-            np.append(of, interior.TRADE),
-            np.append(low, -np.inf),
-            np.append(high, limits.turnover),
-        )
+        of, low, high = np.append(of, TRADE), np.append(low, -np.inf), np.append(high, limits.turnover)
     begin = np.array([(worth or {}).get(label, 0.0) for label in limits.labels])
-    order = (
-        np.argsort(of, kind="stable") if limits.sizes.any() else slice(None)
-    )  # what is ordered is not copied
+    # Rows of sizes stand behind the others; where there are none, nothing is copied.
+    order = np.argsort(of, kind="stable") if limits.sizes.any() else slice(None)
     found = interior.minimise(
         lower, upper, limits.previous,
         objective.curvature, objective.linear, objective.power, objective.factor,
