@@ -219,6 +219,7 @@ FORMS = [
     vendor("a short row", "SEP.csv", f"{HEADER}\n{LINE}\nT1,2023\n", "line 3: too few values"),
     vendor("a long row", "SEP.csv", f"{HEADER}\n{LINE},1,2\n", "line 2: too many values"),
     vendor("a quote without end", "SEP.csv", f'{HEADER}\n{LINE}\n"T1,{LINE[3:]}\n{LINE}\n', "line 3: a quot"),
+    vendor("an old line end in the header", "SEP.csv", f"{HEADER}\rx\n{LINE}\n", "line 1: the header"),
     vendor("mixed line ends", "SEP.csv", f"{HEADER}\r\n{LINE}\n{LINE}\r\n", "can't be read.*line ends"),
     vendor(
         "one key, two prices",
@@ -375,6 +376,9 @@ USERS = [
     factors("months", ",Mkt\n202301,0.1\n", "its dates are months"),
     factors("no names", "20230103,0.1\n", "line 1: the names of the factors"),
     factors("a name twice", "date,A,A\n20230103,1,2\n", "line 1: a name is missing or stands there twice"),
+    factors(
+        "an open quotation mark", ',A\n"20230103,1\n20230104,2\n', "line 2: a quotation mark has no second"
+    ),
     factors("a thousands comma", 'date,A\n20230103,"1,234.5"\n', "line 2"),
     factors("a text", "date,A\n20230103,0.1\n20230104,x\n", "line 3, column A: 'x' is not a number"),
     factors("too many values", "date,A\n20230103,0.1\n20230104,0.1,2\n", "line 3: 3 values, but 2 names"),

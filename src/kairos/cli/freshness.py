@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 from collections import Counter
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from kairos.cli.adr import check_libraries
 from kairos.cli.machine import Finding, in_the_future
 from kairos.errors import InputError, KairosError
+from kairos.textfile import rows
 
 if TYPE_CHECKING:
     from kairos.settings import Settings
@@ -134,9 +134,11 @@ def _daily(path: Path, root: Path, now: dt.datetime) -> Finding:
     if not path.is_file():
         return Finding(what, "warning", "there is no such file")
     last = ""
-    with path.open(encoding="utf-8-sig", newline="") as text:
-        for row in csv.reader(text):
-            last = row[0].strip() if row else last
+    try:
+        for _, cells in rows(path):
+            last = cells[0]
+    except InputError as error:
+        return Finding(what, "warning", str(error))
     try:
         dt.date.fromisoformat(last)
     except ValueError:

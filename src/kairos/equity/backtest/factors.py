@@ -244,12 +244,8 @@ def _typed(path: Path, names: list[str], lines: list[str], line: int) -> pa.Tabl
             read_options=pyarrow.csv.ReadOptions(column_names=names),
             convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )
-    except pa.ArrowInvalid:
-        wrong = next(i for i, row in enumerate(lines) if row.count(",") != len(names) - 1)
-        raise InputError(
-            f"factors {path}, line {line + wrong}: {lines[wrong].count(',') + 1} values, "
-            f"but {len(names)} names"
-        ) from None
+    except pa.ArrowInvalid as error:
+        raise _not_taken_apart(path, names, lines, line, error) from None
     typed = {}
     for name in names:
         cells = pc.utf8_trim_whitespace(text[name])
@@ -267,6 +263,18 @@ def _typed(path: Path, names: list[str], lines: list[str], line: int) -> pa.Tabl
                 f"{'date' if name == 'date' else 'number'}"
             ) from None
     return pa.table(typed)
+
+
+def _not_taken_apart(
+    path: Path, names: list[str], lines: list[str], line: int, error: pa.ArrowInvalid
+) -> InputError:
+    """Which line is no row of the table, as far as that can be told."""
+    for number, row in enumerate(lines, line):
+        if row.count('"') % 2:
+            return InputError(f"factors {path}, line {number}: a quotation mark has no second")
+        if (count := row.count(",") + 1) != len(names):
+            return InputError(f"factors {path}, line {number}: {count} values, but {len(names)} names")
+    return InputError(f"factors {path}: {str(error).splitlines()[0]}")
 
 
 def _cast(cells: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:

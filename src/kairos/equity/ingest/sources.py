@@ -211,7 +211,11 @@ def _header(source: Source, path: Path) -> list[str]:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{source.label}, line 1: not UTF-8 text.") from error
-    return _normalised(source, next(csv.reader([text]), []))
+    try:
+        names = next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise InputError(f"{source.label}, line 1: the header can't be taken apart ({error}).") from error
+    return _normalised(source, names)
 
 
 def _normalised(source: Source, names: Iterable[str]) -> list[str]:
