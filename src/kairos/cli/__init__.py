@@ -44,7 +44,9 @@ def _root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Hold the options that stand before a command."""
+    """Hold the options that stand before a command, and see that a command can begin."""
+    if not version:
+        check_address_space()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -67,7 +69,6 @@ def _run(words: list[str], call: log.Call, stopped: Stopped) -> int:
     """Run a command and say in plain words what stopped it."""
     code = 0
     try:
-        check_address_space()
         app(args=words, prog_name="kairos")
     except failures.told() as error:
         call.error, code = failures.words(error), error.exit_code if isinstance(error, KairosError) else 1

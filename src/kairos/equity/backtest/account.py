@@ -10,6 +10,7 @@ import numpy as np
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.strategy import Target, union
+from kairos.equity.frame import Mask
 from kairos.errors import WorkError
 from kairos.panel.weights import Trade, follow, trading_costs
 
@@ -147,13 +148,13 @@ class Account:
             return
         order, first, due = self.order, self.row, self.due
         columns, trade = (self.held, NO_TRADE) if order is None else (order.names, order.trade)
-        weight = self.weight[columns]
+        weight, was_open = self.weight[columns], trade.open.copy()
         held, part, ends, unpriced, lost = follow(
             self.market.world, self.costs.terms, columns, weight, trade,
             first, to, due, not replaced, self._told, self.keep_book,
         )  # fmt: skip
         if lost >= 0:
-            raise self._ruin(lost)
+            raise self._ruin(lost, was_open)
         if self.keep_book:
             begun = ends.tolist()
             for k in range(0 if due else 1, to - first + 1):
@@ -165,7 +166,7 @@ class Account:
         if not trade.open.any():
             self.order = None
 
-    def _ruin(self, row: int) -> WorkError:
+    def _ruin(self, row: int, was_open: Mask) -> WorkError:
         """Why nothing is left on a row, and of whom it comes."""
         day, order = self.market.frame.sessions[row], self.order
         if self.cost[row] < 1.0 or order is None:
@@ -174,7 +175,7 @@ class Account:
                 "leverage or check the prices"
             )
         trade = order.trade
-        change = trade.target - self.weight[order.names]
+        change = np.where(was_open, trade.target - self.weight[order.names], 0.0)
         costs = trading_costs(change, trade.volatility, trade.adv, trade.dollars, self.costs.terms)
         dearest = int(np.argmax(costs))
         ticker = self.market.frame.tickers[order.names[dearest]]

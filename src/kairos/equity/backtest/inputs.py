@@ -146,7 +146,8 @@ def _allowed(context: Context, strategy: Strategy) -> np.ndarray[Any, np.dtype[n
 
 def period(context: Context, strategy: Strategy, column: str) -> tuple[int, int]:
     """First decision row and last row: the configured dates, or else from the first member with a signal."""
-    sessions, rules = context.sessions, strategy.backtest
+    rules = strategy.backtest
+    sessions = context.panels(PRICES).frame.sessions  # the grid is made here, before two threads ask for it
     begin = rules.start or shared(context, ("first signal", column), lambda: _first_signal(context, column))
     end = rules.end or sessions[-1].item()
     first = int(np.searchsorted(sessions, np.datetime64(begin, "D")))

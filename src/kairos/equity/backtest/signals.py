@@ -46,7 +46,8 @@ class Signals:
     regime : (T,) of str, optional
         Label of each session.
     source : object
-        What all this was read from; equal signals have an equal one.
+        What the signals were read from: those with an equal one have the same members and values. An object
+        of its own where nothing is known.
     """
 
     alpha: Array | SomeRows

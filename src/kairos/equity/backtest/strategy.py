@@ -34,7 +34,7 @@ class CrossSection:
     barred : (n,) bool, optional
         Names that are no candidates for shorts.
     scored : dict
-        Targets that were scored from it already, for strategies that select and score alike.
+        The target that was scored from it last, for strategies that select and score alike.
     """
 
     names: Index
@@ -170,6 +170,7 @@ def decide(section: CrossSection, strategy: Strategy) -> Target:
     """
     key = (strategy.top_n, strategy.bottom_n, strategy.rank_by, strategy.score)
     if key not in section.scored:
+        section.scored.clear()  # one target is as large as the section
         section.scored[key] = _scored(section, strategy)
     return section.scored[key]
 
