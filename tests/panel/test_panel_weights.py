@@ -41,7 +41,7 @@ def plain(world: World, terms: Terms, weight: Any, trade: Trade, first: int, las
                 move = trade.volatility * np.sqrt(size * trade.dollars / trade.adv)
             cost = float(np.sum(size * (terms.half_spread + terms.impact * np.where(size > 0.0, move, 0.0))))
             turnover = float(size.sum())
-            whole = step == trade.target - w
+            whole = np.abs(trade.target - w - step) <= 1e-12
             w = np.where(still & whole, trade.target, w + step)
             still = still & ~whole & ((trade.target != 0.0) | (w != 0.0))
             late = still & ~world.priced[t] & (t >= trade.expires)
@@ -141,6 +141,17 @@ def test_a_tiny_difference_is_rounding(fall: float, rise: float) -> None:
     trade = Trade(target, free, np.zeros(2), np.ones(2), open_, 1.0, 0.0, 9)
     follow(world, FREE, np.arange(2), weight, trade, 0, 0, True, True, np.zeros((6, 1)), True)
     assert weight[1] == (0.5 + rise if fall > 0.1 else 0.5)
+
+
+@pytest.mark.parametrize("beyond", [0.0, 1e-17, 1e-13])
+def test_a_rest_that_is_rounding_does_not_stay_open(beyond: float) -> None:
+    """A book at the limit of participation is filled in one session, however its last digits fall."""
+    world = World(np.ones((1, 1)), np.full((1, 1), True), np.full(1, 9), np.zeros(1))
+    weight, most = np.array([0.25]), np.array([0.5])
+    trade = Trade(weight + most + beyond, most, np.zeros(1), np.ones(1), np.full(1, True), 1.0, 0.0, 9)
+    follow(world, FREE, np.arange(1), weight, trade, 0, 0, True, True, np.zeros((6, 1)), False)
+    assert weight[0] == 0.75 + beyond
+    assert not trade.open[0]
 
 
 def test_nothing_left_of_equity_ends_it() -> None:

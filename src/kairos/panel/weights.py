@@ -226,7 +226,7 @@ def _try(
         if trade.open[i]:
             if step[i] > 0.0:
                 step[i] *= share
-            whole = step[i] == trade.target[i] - weight[i]
+            whole = abs(trade.target[i] - weight[i] - step[i]) <= ROUNDING  # no such rest waits for a session
             weight[i] = trade.target[i] if whole else weight[i] + step[i]
             trade.open[i] = not whole and (trade.target[i] != 0.0 or weight[i] != 0.0)
             cost += trading_cost(abs(step[i]), trade.volatility[i], trade.adv[i], trade.dollars, terms)
