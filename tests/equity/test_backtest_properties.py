@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_backtest_oracle import Case, Rules, bt_random, bt_run
 
-from kairos.equity.backtest.account import Account, Order
+from kairos.equity.backtest.account import Account
 from kairos.equity.backtest.costs import Costs
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.strategy import CrossSection, Target, alpha_z, decide
@@ -238,10 +238,9 @@ def test_a_trade_that_would_cost_the_whole_book_names_its_ticker() -> None:
     frame = Frame(days, np.array(["GOOD", "PRINT"]), np.ones(2, int), np.zeros(2, int), ())
     market = Market(frame, np.ones((4, 2)), np.ones((4, 2), bool), np.full(2, 4), np.ones(4))
     account = Account(market, Costs(0.0005, 0.1, 0.0, 0.0, 0.0, 0.0, 10e6), 0)
-    order = Order.towards(
-        Target(np.arange(2), np.full(2, 0.5)), account.held, account.costs,
+    account.fill(
+        Target(np.arange(2), np.full(2, 0.5)),
         adv=np.full(2, 1e8), volatility=np.array([0.02, 1e5]), scale=1.0, expires=3,
     )  # fmt: skip
-    account.fill(order)
     with pytest.raises(WorkError, match=r"2020-01-06 would cost .* for PRINT: its volatility is 1e\+05"):
         account.advance(0)

@@ -103,12 +103,12 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self._started = folder, 0
-        words, one_thread = (
-            [sys.executable, __file__],
-            {**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        )  # as `main`
         self._process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=one_thread
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # as `main` sets it
         )
         self.ask({})
 

@@ -32,45 +32,6 @@ class Order:
     names: Index
     trade: Trade
 
-    @classmethod
-    def towards(
-        cls,
-        target: Target,
-        held: Index,
-        costs: Costs,
-        *,
-        adv: Vector,
-        volatility: Vector,
-        scale: float,
-        expires: int,
-    ) -> Order:
-        """Every held name to its target, those that are not wanted to 0.
-
-        Parameters
-        ----------
-        held : (h,) int
-            Columns with a position.
-        adv, volatility : (N,)
-            Average daily dollar volume (USD) and daily volatility of all columns, as known at the decision.
-        scale : float
-            Dollars per dollar of the book that the weights refer to.
-        expires : int
-            Last row on which a name without a price is waited for.
-        """
-        names = union(target.names, held)
-        weight, adv = target.on(names), adv[names]
-        trade = Trade(
-            weight,
-            costs.largest(adv, scale),
-            volatility[names],
-            adv,
-            np.full(len(names), True),
-            costs.capital * scale,
-            1.0 - float(weight.sum()),
-            expires,
-        )
-        return cls(names, trade)
-
 
 NOTHING = np.zeros(0)
 NO_TRADE = Trade(NOTHING, NOTHING, NOTHING, NOTHING, np.zeros(0, dtype=np.bool_), 0.0, 0.0, 0)
@@ -132,12 +93,33 @@ class Account:
             dense[row, names] = weight
         return dense
 
-    def fill(self, order: Order) -> None:
-        """Trade towards an order from the present close on, when the book is advanced.
+    def fill(self, target: Target, *, adv: Vector, volatility: Vector, scale: float, expires: int) -> None:
+        """Trade every held name to its target from the present close on, what is not wanted to 0.
 
-        It replaces what was still open.
+        It replaces what was still open. The first try is made when the book is advanced.
+
+        Parameters
+        ----------
+        adv, volatility : (N,)
+            Average daily dollar volume (USD) and daily volatility of all columns, as known at the decision.
+        scale : float
+            Dollars per dollar of the book that the weights refer to.
+        expires : int
+            Last row on which a name without a price is waited for.
         """
-        self.order, self.due = order, True
+        names = union(target.names, self.held)
+        weight, adv = target.on(names), adv[names]
+        trade = Trade(
+            weight,
+            self.costs.largest(adv, scale),
+            volatility[names],
+            adv,
+            np.full(len(names), True),
+            self.costs.capital * scale,
+            1.0 - float(weight.sum()),
+            expires,
+        )
+        self.order, self.due = Order(names, trade), True
 
     def advance(self, to: int, *, replaced: bool = False) -> None:
         """Hold until the close of row `to`; what is open of an order is tried at every close.

@@ -19,7 +19,7 @@ from kairos.equity.backtest.optimise import Optimiser
 from kairos.equity.backtest.relax import Relaxation
 from kairos.equity.backtest.signals import Signals
 from kairos.equity.backtest.skill import Skill
-from kairos.equity.backtest.strategy import CrossSection, Holding, Target, decide, select, union
+from kairos.equity.backtest.strategy import CrossSection, Holding, Target, among, decide, select, union
 from kairos.errors import InputError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def within_limits(
     largest = costs.largest(signals.adv[t, names], holding.scale)
     previous, traded = held.on(names), holding.traded.on(names)
     rest = np.maximum(np.maximum(np.abs(previous), np.abs(traded)) - largest, 0.0)
-    chosen = _among(names, scored.names)
+    chosen = among(names, scored.names)
     some = chosen | (rest > 0.0) | (recalls & (previous != 0.0))
     names, largest, previous, traded = names[some], largest[some], previous[some], traded[some]
     rest, chosen, wanted = rest[some], chosen[some], scored.on(names)
@@ -171,13 +171,6 @@ def _book(names: Index, solution: Solution, limits: Limits) -> Book:
     return Book(target, tuple(limits.usage(solution.weight)), solution.relaxed, solution.fallback)
 
 
-def _among(names: Index, some: Index) -> Mask:
-    """Which columns are among some others; by a mask, as they are small numbers."""
-    there = np.zeros(1 + max(int(names.max(initial=-1)), int(some.max(initial=-1))), dtype=np.bool_)
-    there[some] = True
-    return there[names]
-
-
 def _sides(
     strategy: Strategy, section: CrossSection, names: Index, previous: Vector, leaving: Mask
 ) -> Vector:
@@ -187,7 +180,7 @@ def _sides(
     if not strategy.top_n:
         return -np.ones(len(names))
     _, short = select(section, strategy)
-    side = np.where(_among(names, section.names[short]), -1.0, 1.0)
+    side = np.where(among(names, section.names[short]), -1.0, 1.0)
     return np.where(leaving, np.where(previous < 0.0, -1.0, 1.0), side)
 
 
@@ -311,7 +304,7 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
         )
         limits = optimiser.limits(decision)
         if section.barred is not None:
-            limits = limits.no_new_shorts(_among(names, section.names[section.barred]))
+            limits = limits.no_new_shorts(among(names, section.names[section.barred]))
         return _book(names, best(optimiser.objective(decision), limits), limits)
 
     return choose

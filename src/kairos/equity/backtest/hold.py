@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kairos.equity.backtest.account import Account, Order
+from kairos.equity.backtest.account import Account
 from kairos.equity.backtest.costs import Costs
 from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.scaling import trailing, whole_sample
@@ -57,16 +57,13 @@ def hold(
         account = Account(market, costs, first)
         for (_, fill), target, scale in zip(plan, targets, scales, strict=True):
             account.advance(fill, replaced=True)
-            order = Order.towards(
+            account.fill(
                 target.times(scale),
-                account.held,
-                costs,
                 adv=free,
                 volatility=free,
                 scale=1.0,
                 expires=fill + strategy.backtest.order_wait,
             )
-            account.fill(order)
         account.advance(last)
         return account
 

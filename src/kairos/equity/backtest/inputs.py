@@ -76,7 +76,7 @@ def signals_of(
     wanted = [f"{PRICES}.member", column, *named.values()]
     if engine.benchmark == "cap":
         wanted.append("universe.marketcap")
-    kept = dict.fromkeys([adv, volatility, *(named[need] for need in held)])
+    kept = {adv, volatility, *(named[need] for need in held)}
     with ThreadPoolExecutor(2) as pool:  # reading is most of the work; two files at a time
         market = pool.submit(market_of, context)
         list(pool.map(lambda name: last(name) if name in kept else today(name), dict.fromkeys(wanted)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kairos.equity.backtest.account import Account, Index, Order
+from kairos.equity.backtest.account import Account, Index
 from kairos.equity.backtest.book import NOTHING, Book, Decision, book_of, mixed
 from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.eligible import Filter, sections
@@ -262,16 +262,13 @@ def _advance(
         row, decided, trades = pending.pop(0)
         for account, target, factor, dollars in trades:
             account.advance(row, replaced=True)
-            order = Order.towards(
+            account.fill(
                 target.times(factor),
-                account.held,
-                account.costs,
                 adv=run.signals.adv[decided],
                 volatility=run.signals.volatility[decided],
                 scale=dollars,
                 expires=row + run.strategy.backtest.order_wait,
             )
-            account.fill(order)
     for account in (run.raw,) if run.scaled is run.raw else (run.raw, run.scaled):
         account.advance(to, replaced=replaced)
 

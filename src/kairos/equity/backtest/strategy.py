@@ -64,7 +64,7 @@ class Target:
 
     def on(self, names: Index) -> Vector:
         """Weights of some ascending columns; 0 for those that it doesn't hold."""
-        weight = np.zeros(1 + max(int(some.max(initial=-1)) for some in (names, self.names)))
+        weight = np.zeros(_width(names, self.names))
         weight[self.names] = self.weight
         return weight[names]
 
@@ -107,10 +107,22 @@ class Desk:
 
 def union(*names: Index) -> Index:
     """All columns that stand in one of the sets, ascending; by a mask, as they are small numbers."""
-    held = np.zeros(1 + max(int(some.max(initial=-1)) for some in names), dtype=np.bool_)
+    held = np.zeros(_width(*names), dtype=np.bool_)
     for some in names:
         held[some] = True
     return np.flatnonzero(held)
+
+
+def among(names: Index, some: Index) -> Mask:
+    """Which columns are among some others, by a mask too."""
+    there = np.zeros(_width(names, some), dtype=np.bool_)
+    there[some] = True
+    return there[names]
+
+
+def _width(*names: Index) -> int:
+    """Length of a row that has all these columns."""
+    return 1 + max(int(some.max(initial=-1)) for some in names)
 
 
 def alpha_z(alpha: Vector) -> Vector:
