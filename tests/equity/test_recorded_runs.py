@@ -64,7 +64,7 @@ def rc_copy(db: Path, folder: Path) -> Path:
 
 def rc_forget(store: Store) -> None:
     """Only the published snapshot is kept, as after many nights."""
-    for path in store.layout.manifests.glob("*.json"):
+    for path in store.layout.manifests.glob("*/*.json"):
         if path.stem != store.snapshot().id:
             path.unlink()
 

@@ -157,6 +157,36 @@ def test_snapshots_stay_what_they_were(tmp_path):
         store.snapshot("2")
 
 
+def test_results_displace_no_state_and_a_state_that_returns_is_one(tmp_path):
+    store = Store(tmp_path / "k.duckdb", keep_snapshots=2)
+
+    def put(name, seed, **meta):
+        with store.publish() as tx:
+            tx.put(name, [year_part(2020, seed=seed)], key=KEY, meta=meta)
+        return store.snapshot().id
+
+    first, *of_it = [put("t", 0), *(put("r", seed, result=True) for seed in range(3))]
+    second = put("t", 1)
+    assert [snap.id for snap in store.snapshots()] == [first, *of_it, second]
+    again = put("t", 0)
+    third = put("t", 2)
+    assert [snap.id for snap in store.snapshots()] == [first, *of_it, again, third]
+
+
+def test_publishing_reads_no_kept_manifest(filled):
+    """However many backtests there were; and one that is damaged stops nobody but who asks for it."""
+    first = filled.snapshot().id
+    damaged = filled.layout.manifests / filled.snapshot()._manifest.state / f"{first}.json"
+    with filled.publish() as tx:
+        tx.put("t", [year_part(2020)], key=KEY)
+    damaged.write_text("{")
+    with filled.publish() as tx:
+        tx.put("t", [year_part(2021)], key=KEY)
+    for ask in (filled.snapshots, filled.vacuum, filled.verify, lambda: filled.snapshot(first)):
+        with pytest.raises(InputError, match=f"{first}.json is damaged.*put it back"):
+            ask()
+
+
 def test_ids_grow_even_if_the_clock_goes_back(filled, monkeypatch):
     before = filled.snapshot()
 

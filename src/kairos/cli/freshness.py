@@ -44,6 +44,7 @@ def store(settings: Settings, now: dt.datetime, *, verify: bool = False) -> list
     except KairosError as error:
         return [Finding("store", "wrong", str(error), error.exit_code)]
     parts = [Path(part.path) for table in snapshot.tables.values() for part in table.parts]
+    manifests = opened.layout.manifests.glob("*/*.json")
     try:
         check_parts(snapshot.tables.values())
         read = opened.verify() if verify else None
@@ -54,7 +55,7 @@ def store(settings: Settings, now: dt.datetime, *, verify: bool = False) -> list
         told += f", {read.parts:,} parts read"
     return [
         Finding("store", "ok", told),
-        in_the_future("clock and store", [*parts, *opened.layout.manifests.glob("*.json")], now.timestamp()),
+        in_the_future("clock and store", [*parts, *manifests], now.timestamp()),
         *(_age(f"data: {name}", last, now, name == "sep") for name, last in _last_dates(snapshot)),
         _tables(
             Counter(t.state for t in tables), Counter(w for t in tables if t.state == "stale" for w in t.why)

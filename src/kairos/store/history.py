@@ -1,7 +1,11 @@
-"""The manifests of the snapshots that are kept: one small JSON text each."""
+"""The manifests of the snapshots that are kept: a small JSON text each, in a folder a state of the data.
+
+So what is kept and what is forgotten can be told from names alone, however many backtests there were.
+"""
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 from kairos.errors import InputError
@@ -16,14 +20,14 @@ if TYPE_CHECKING:
 
 def record(layout: Layout, manifest: Manifest) -> None:
     """Keep a manifest that is, or was, published."""
-    path = _path(layout, manifest.id)
+    path = layout.manifests / manifest.state / f"{manifest.id}.json"
     if manifest.id and not path.exists():
         write_durably(path, manifest.to_json(layout.folder).encode())
 
 
-def kept(layout: Layout) -> list[str]:
-    """Return the snapshots that are kept, oldest first."""
-    return sorted(path.stem for path in layout.manifests.glob("*.json"))
+def kept(layout: Layout) -> dict[str, Path]:
+    """Return the files of the snapshots that are kept, oldest first."""
+    return {path.stem: path for path in sorted(layout.manifests.glob("*/*.json"), key=lambda path: path.name)}
 
 
 def load(layout: Layout, snapshot: str) -> Manifest:
@@ -41,7 +45,7 @@ def load(layout: Layout, snapshot: str) -> Manifest:
     if len(meant) != 1:
         fault = f"{len(meant)} snapshots begin with" if meant else "no snapshot is kept under"
         raise InputError(f"{fault} {snapshot!r} in {layout.db}; kept are: {', '.join(known) or 'none'}")
-    return _read(layout, meant[0])
+    return read(layout, known[meant[0]])
 
 
 def prune(layout: Layout, keep: int) -> None:
@@ -50,38 +54,23 @@ def prune(layout: Layout, keep: int) -> None:
     Manifests that differ in results and in the ledger only are of one state, so that no number of backtests
     displaces the data that an earlier one saw.
     """
-    states: list[str] = []
-    for snapshot in reversed(kept(layout)):
-        state = _read(layout, snapshot).state
-        if state not in states:
-            states.append(state)
-        if len(states) > keep:
-            _path(layout, snapshot).unlink(missing_ok=True)
-            states.pop()
+    newest = {path.parent: name for name, path in kept(layout).items()}
+    for state in sorted(newest, key=newest.__getitem__)[:-keep]:
+        shutil.rmtree(state)
 
 
-def check(layout: Layout) -> None:
-    """Read every manifest that is kept, so that a damaged one is named before any work is done.
+def read(layout: Layout, path: Path) -> Manifest:
+    """Return the manifest of a file.
 
     Raises
     ------
     InputError
-        If one is damaged.
+        If it is damaged.
     """
-    for snapshot in kept(layout):
-        _read(layout, snapshot)
-
-
-def _read(layout: Layout, snapshot: str) -> Manifest:
-    path = _path(layout, snapshot)
     try:
         return Manifest.from_json(path.read_text(encoding="utf-8"), layout.folder)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is damaged ({error}): put it back from a copy, or delete it, and with it the snapshot "
-            f"{snapshot}; the published tables don't need it"
+            f"{path.stem}; the published tables don't need it"
         ) from error
-
-
-def _path(layout: Layout, snapshot: str) -> Path:
-    return layout.manifests / f"{snapshot}.json"

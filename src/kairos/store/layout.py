@@ -6,7 +6,7 @@
     data/kairos.lock                held while a catalog is swapped
     data/kairos.main.lock           held by a run that changes the tables of the namespace ``main``
     data/kairos/sep/<digest>.parquet        parts, named by the hash of their bytes
-    data/kairos/_catalogs/<snapshot>.json   manifests of the snapshots that are kept
+    data/kairos/_catalogs/<state>/<snapshot>.json   manifests of the snapshots that are kept
 """
 
 from __future__ import annotations

@@ -154,7 +154,6 @@ class Store:
                 tx.drop("universe_old")
         """
         base = self._published() if self.exists else Manifest.empty()
-        history.check(self.layout)
         if not wait:
             catalog.check_free(self.layout)
         transaction = Transaction(Snapshot(base, self.engine), self.layout, self.engine, self.compact_parts)
@@ -273,7 +272,8 @@ class Store:
 
     def _manifests(self) -> list[Manifest]:
         now = catalog.read(self.layout)
-        older = [history.load(self.layout, name) for name in history.kept(self.layout) if name != now.id]
+        kept = history.kept(self.layout).items()
+        older = [history.read(self.layout, path) for name, path in kept if name != now.id]
         return sorted([*older, now], key=lambda manifest: manifest.id)
 
     def _commit(self, advance: Callable[[Manifest], Manifest], patience: float) -> None:
@@ -318,7 +318,7 @@ class Store:
     def _unnamed(self) -> Iterator[Path]:
         """Yield parts that no kept snapshot names, temporary files, and what DuckDB spilled."""
         named = {path for manifest in self._manifests() for path in manifest.parts()}
-        for path in self.layout.folder.glob("*/*"):
+        for path in self.layout.folder.rglob("*"):
             if _is_part(path):
                 if path not in named:
                     yield path
