@@ -267,6 +267,15 @@ def test_usage_and_what_is_broken():
     assert {one.label for one in limits.broken(weight)} == {"sector Energy", "weight of a name"}
 
 
+def test_rounding_does_not_choose_which_of_two_names_at_their_limits_is_told():
+    previous = np.array([0.3, 0.3, 0.4])
+    limits = replace(long_only(previous, 1.0), largest=np.array([0.25, 0.1, 0.5]))
+    for step in (0.1, 0.4 - 0.3, 0.1 + 1e-16):
+        weight = previous + [0.25, step, -0.25 - step]
+        [told] = [one for one in limits.usage(weight) if one.kind == "participation"]
+        assert (told.limit, told.binding) == (0.25, True)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_what_is_allowed_breaks_nothing(seed):
     """Books that miss one limit by a hair, by little or by much, and such as keep all."""

@@ -182,7 +182,7 @@ class Limits:
         found, size, step = [], np.abs(weight), np.abs(weight - self.previous)
         farthest = step if self.traded is None else np.maximum(step, np.abs(weight - self.traded))
         if len(weight):
-            at = int(np.argmin(self.name - size))
+            at = _closest(self.name - size)
             found.append(_upto("name", "weight of a name", size[at], self.name[at]))
         for rule, value in zip(self.rules, self.values(weight).tolist(), strict=True):
             low, high = value - rule.low, rule.high - value
@@ -192,7 +192,7 @@ class Limits:
             found.append(_upto("turnover", "turnover", step.sum(), self.turnover))
         some = np.isfinite(self.largest)
         if some.any():
-            at = int(np.argmin(np.where(some, self.largest - farthest, np.inf)))
+            at = _closest(np.where(some, self.largest - farthest, np.inf))
             found.append(_upto("participation", "participation", farthest[at], self.largest[at]))
         return found
 
@@ -238,6 +238,11 @@ class Limits:
 def reach(previous: Vector, traded: Vector, largest: Vector) -> tuple[Vector, Vector]:
     """Lowest and highest weight within `largest` of both books."""
     return np.maximum(previous, traded) - largest, np.minimum(previous, traded) + largest
+
+
+def _closest(slack: Vector) -> int:
+    """The first of the names with the least slack; rounding does not choose among those at their limits."""
+    return int(np.argmin(np.round(slack, 12)))
 
 
 def _upto(kind: str, label: str, value: float, limit: float) -> Usage:
