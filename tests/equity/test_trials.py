@@ -50,6 +50,7 @@ def row(
     sessions: int = 2520,
     sharpe: float | None = 0.02,
     minute: int = 0,
+    every: int = 1,
     table: str = "backtest_results_baseline",
 ) -> Run:
     """A row of the ledger as a backtest writes it."""
@@ -63,6 +64,7 @@ def row(
         "sessions": sessions,
         "judged": "active_ret",
         "judged_sharpe": sharpe,
+        "periods_per_year": 252 / every,
         "table": table,
     }
     run = new_run("equity backtest", snapshot="s", config={"top_n": setting}, headline=headline)
@@ -94,6 +96,37 @@ def test_a_run_is_no_trial_of_itself() -> None:
     assert len(trials_of(judged, [row(9, minute=5), judged])) == 1
     later = row(9, minute=99, sharpe=0.5)
     assert sharpes(trials_of(judged, [later])) == [0.02]  # it is the judged run's own ratio that counts
+
+
+def test_a_setting_that_plays_no_role_makes_no_trial() -> None:
+    """Another strategy's entry, a date that only reports use: the same returns under another hash."""
+    judged = row(9, sharpe=0.02)
+    idle = [row(1, sharpe=0.02), row(2, sharpe=0.03), row(3, sharpe=0.03)]
+    assert sharpes(trials_of(judged, idle)) == [0.03, 0.02]
+    later = row(4, sharpe=0.03, start="2015-02-02")
+    assert len(trials_of(judged, [*idle, later])) == 3
+    unknown = [row(setting, sharpe=None) for setting in (5, 6)]  # nothing tells that these are the same
+    assert len(trials_of(judged, [*idle, *unknown])) == 4
+
+
+def test_trials_that_count_by_rebalances_are_converted() -> None:
+    """One return a session or one a rebalance: the same ratios a year over the same years."""
+    daily, weekly = noise(4) + 0.0003, noise(5, 504) + 0.001
+    ratios = [0.010, -0.020, 0.015]
+    by_day = [row(i, sharpe=s) for i, s in enumerate(ratios)]
+    by_week = [row(i, sharpe=s * 5**0.5, sessions=504, every=5) for i, s in enumerate(ratios)]
+    short = row(7, sharpe=0.5, sessions=12, every=5)  # 60 sessions
+    for series, year, judged in ((daily, 252, row(9)), (weekly, 50.4, row(9, sessions=504, every=5))):
+        found = deflate(trials_of(judged, [*by_day, short]), series, periods_per_year=year)
+        other = deflate(trials_of(judged, [*by_week, short]), series, periods_per_year=year)
+        assert (found.unknown, other.unknown) == (1, 1)
+        assert other.observed == pytest.approx(found.observed, rel=1e-12)
+        assert other.worthless == pytest.approx(found.worthless, rel=1e-12)
+        assert other.deflated == pytest.approx(found.deflated, rel=1e-12)
+        own = sharpe_ratio(series, 1.0)
+        assert found.observed == pytest.approx(
+            np.var([*(np.array(ratios) * (252 / year) ** 0.5), own], ddof=1)
+        )
 
 
 def test_other_data_and_dates_are_other_searches() -> None:
@@ -209,7 +242,7 @@ def test_daily_returns_that_still_exist(tmp_path: Path) -> None:
     """Of three trials one has been overwritten by a later run of the same name."""
     days = np.arange("2020-01-01", "2020-06-01", dtype="datetime64[D]")
     series = [noise(seed, len(days)) for seed in range(3)]
-    rows = [row(i, minute=i, table=f"backtest_results_{'ab'[i % 2]}") for i in range(3)]
+    rows = [row(i, minute=i, sharpe=0.01 * i - 0.05, table=f"backtest_results_{'ab'[i % 2]}") for i in range(3)]
     store = Store(tmp_path / "kairos.duckdb")
     for i, run in enumerate(rows):
         with store.publish() as tx:
@@ -224,6 +257,8 @@ def test_daily_returns_that_still_exist(tmp_path: Path) -> None:
     common = slice(2, len(days) - 2)
     np.testing.assert_array_equal(found, np.column_stack([series[1][common], series[2][common]]))
     assert daily_returns(snapshot, trials[:1]).shape == (0, 0)
+    weekly = trials_of(row(9, minute=9, every=5), runs(snapshot))
+    assert daily_returns(snapshot, weekly).shape == (0, 0)  # daily returns don't correlate with weekly ones
 
 
 def run_table(run: Run) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
 from kairos.equity.frame import Array, dates, numbers
 from kairos.errors import InputError
 from kairos.evaluation.sharpe import (
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from kairos.store.ledger import Run
 
 
-SHORTEST = 63
-"""Sessions of a trial below which its Sharpe ratio tells nothing of the variance; it counts all the same."""
+SHORTEST = 0.25
+"""Years of a trial below which its Sharpe ratio tells nothing of the variance; it counts all the same."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ class Trial:
         Column of the daily results that the Sharpe ratio is taken of: ``active_ret`` for a long-only book,
         ``port_ret_raw`` for a neutral one; both are net of costs.
     sharpe : float
-        Of that column, **per session**; NaN when it has no volatility or the run did not record it.
+        Of that column, **per return**; NaN when it has no volatility or the run did not record it.
+    periods_per_year : float
+        Returns a year: 252, or fewer where there is one a rebalance.
     table : str
         Name of the table of daily results.
     """
@@ -68,6 +71,7 @@ class Trial:
     sessions: int
     judged: str
     sharpe: float
+    periods_per_year: float
     table: str
 
     @classmethod
@@ -88,8 +92,16 @@ class Trial:
             sessions=headline["sessions"],
             judged=headline.get("judged", ""),
             sharpe=np.nan if sharpe is None else float(sharpe),
+            periods_per_year=headline.get("periods_per_year", SESSIONS_PER_YEAR),
             table=headline["table"],
         )
+
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        """What two configurations have in common that differ in nothing that matters: the very same returns."""
+        if np.isnan(self.sharpe):
+            return self.config_hash, self.alpha
+        return self.judged, self.first, self.last, self.sessions, self.sharpe
 
     def competes_with(self, other: Trial) -> bool:
         """Tell whether both were tried on the same data over dates that overlap, in whatever namespace."""
@@ -106,7 +118,9 @@ def trials_of(judged: Run, runs: Iterable[Run]) -> list[Trial]:
     """List the trials that a run was chosen from, itself once and in the last place.
 
     A trial is a distinct pair of configuration hash and signal over the same prices, in any namespace, with
-    dates that overlap those of the judged run. Of several runs of one trial the latest one stands.
+    dates that overlap those of the judged run. Of several runs of one trial the latest one stands. Nor is it
+    another trial when a configuration has the Sharpe ratio of another one to the last bit: what was changed
+    plays no role in its returns.
 
     Parameters
     ----------
@@ -129,13 +143,15 @@ def trials_of(judged: Run, runs: Iterable[Run]) -> list[Trial]:
         if trial is not None and trial.competes_with(own):
             latest[trial.config_hash, trial.alpha] = trial
     latest.pop((own.config_hash, own.alpha), None)
-    return [*latest.values(), own]
+    distinct = {trial.outcome: trial for trial in latest.values()}
+    distinct.pop(own.outcome, None)
+    return [*distinct.values(), own]
 
 
 def daily_returns(snapshot: Snapshot, trials: Sequence[Trial]) -> Array:
-    """Read the judged daily returns of the trials whose results still exist, over common sessions.
+    """Read the judged returns of the trials whose results still exist, over common sessions.
 
-    Results are kept under the strategy's name, so a later run of that name has replaced those of an earlier
+    Only those with as many returns a year as the judged trial, the last one. Results are kept under the strategy's name, so a later run of that name has replaced those of an earlier
     trial.
 
     Returns
@@ -145,7 +161,9 @@ def daily_returns(snapshot: Snapshot, trials: Sequence[Trial]) -> Array:
     series = [
         snapshot.read(trial.table, ["date", trial.judged], namespace=trial.namespace)
         for trial in trials
-        if trial.judged and _still_there(snapshot, trial)
+        if trial.judged
+        and trial.periods_per_year == trials[-1].periods_per_year
+        and _still_there(snapshot, trial)
     ]
     if not series:
         return np.empty((0, 0))
@@ -166,14 +184,14 @@ def _still_there(snapshot: Snapshot, trial: Trial) -> bool:
 
 @dataclass(frozen=True)
 class Deflation:
-    """A Sharpe ratio after the choice among trials. Ratios and variances are per session.
+    """A Sharpe ratio after the choice among trials. Ratios and variances are per return of the judged run.
 
     Attributes
     ----------
     trials, extra : int
         Distinct trials by the ledger, the judged one included, and those made elsewhere.
     unknown : int
-        Trials by the ledger without a Sharpe ratio, or of fewer than `SHORTEST` sessions: they are counted,
+        Trials by the ledger without a Sharpe ratio, or shorter than `SHORTEST` years: they are counted,
         but tell nothing of the variance.
     sharpe : float
         Of the judged run.
@@ -196,7 +214,7 @@ class Deflation:
     lags : int
         Autocorrelation that the error allows for.
     periods_per_year : float
-        Sessions a year.
+        Returns a year.
     """
 
     trials: int
@@ -247,6 +265,7 @@ class Deflation:
             "deflated_sharpe": self.deflated,
             "published_deflated_sharpe": self.published,
             "trials": self.trials,
+            "trials_elsewhere": self.extra,
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -270,7 +289,7 @@ def deflate(
         (n·min(observed, worthless) + extra·worthless) / (n + extra)
 
     with *worthless* the sampling variance of a Sharpe ratio of such returns, averaged over the trials'
-    lengths. The published formula takes the observed variance of all trials. That is the same when none has
+    lengths; ratios and lengths of trials that count by other periods are converted to the judged run's. The published formula takes the observed variance of all trials. That is the same when none has
     skill, but differences in true skill add to it, up to the point at which one good strategy among bad ones
     is rejected because it is good. Trials that move together have an observed variance below it, which is
     what makes their number count less. Nothing is known of trials made elsewhere: they count as unrelated.
@@ -282,7 +301,7 @@ def deflate(
     returns : (T,)
         Daily returns of the judged run that its Sharpe ratio is taken of (`Trial.judged`).
     periods_per_year : float
-        Sessions a year.
+        Returns a year of the judged run.
     extra : int
         Trials made elsewhere (``--trials``).
     daily : (T', n), optional
@@ -305,9 +324,10 @@ def deflate(
     series = np.asarray(returns, dtype=np.float64)
     allowed = lag_rule(series.size) if lags is None else lags
     own = sharpe_ratio(series, 1.0)
-    others = [trial for trial in trials[:-1] if trial.sessions >= SHORTEST]
-    ratios = np.array([*(trial.sharpe for trial in others), own])
-    lengths = np.array([*(trial.sessions for trial in others), series.size], dtype=np.float64)
+    others = [trial for trial in trials[:-1] if trial.sessions / trial.periods_per_year >= SHORTEST]
+    finer = np.array([*(trial.periods_per_year for trial in others), periods_per_year]) / periods_per_year
+    ratios = np.array([*(trial.sharpe for trial in others), own]) * np.sqrt(finer)
+    lengths = np.array([*(trial.sessions for trial in others), series.size]) / finer
     ratios, lengths, n = ratios[np.isfinite(ratios)], lengths[lengths > 1.0], len(trials)
     worthless = sharpe_se(series, 1.0, lags=allowed) ** 2 * float(np.mean((series.size - 1) / (lengths - 1)))
     observed = float(ratios.var(ddof=1)) if ratios.size > 1 else np.nan
