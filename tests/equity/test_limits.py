@@ -276,6 +276,19 @@ def test_rounding_does_not_choose_which_of_two_names_at_their_limits_is_told():
         assert (told.limit, told.binding) == (0.25, True)
 
 
+def test_participation_is_told_of_the_name_that_takes_the_largest_part_of_its_own():
+    previous = np.array([0.3, 0.3, 0.3, 0.1])
+    limits = replace(long_only(previous, 1.0), largest=np.array([0.5, 0.01, np.inf, 0.0]))
+    for trade, value, limit in (
+        ([0.1, 0.001, -0.101, 0.0], 0.1, 0.5),
+        ([0.1, -0.004, -0.096, 0.0], 0.004, 0.01),
+    ):
+        [told] = [one for one in limits.usage(previous + trade) if one.kind == "participation"]
+        assert (told.value, told.limit) == (pytest.approx(value), limit)
+    [told] = [one for one in limits.usage(previous + [0.1, 0.0, -0.11, 0.01]) if one.kind == "participation"]
+    assert (told.limit, told.holds) == (0.0, False)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_what_is_allowed_breaks_nothing(seed):
     """Books that miss one limit by a hair, by little or by much, and such as keep all."""

@@ -446,7 +446,11 @@ def test_rounding_breaks_no_limit(rows, lot, min_trade, tightness):
     assert row @ (after * unit) <= rule.high + 1e-8
     assert (after <= np.maximum(np.abs(current), np.abs(target)) + lot * 1e-5).all()
     assert np.abs(trade) @ unit <= limit + 1e-8 or (trade * current <= 0.0).all()
-    assert ((trade % lot == 0) | (current + trade == 0.0)).all()
+    crosses = current * (current + trade) < 0.0
+    assert (((trade % lot == 0) & ~crosses) | ((current + trade) % lot == 0.0)).all()
+    free = current + plan.within(rough, name, [rule], np.inf)
+    close = np.abs(free - target) <= lot * (1.0 + 1e-5)
+    assert (close | (np.abs(target - current) * price < min_trade + lot * price)).all()
     assert (rough * (target - current) >= 0.0).all()
     assert (np.abs(rough) <= np.abs(target - current) + lot * 1e-5).all()
     assert ((rough == 0.0) | (np.abs(rough) * price >= min_trade)).all()
@@ -460,6 +464,22 @@ def test_rounding_by_hand():
     plan = Rebalance(current, target, 100.0 * ones, 1e-3 * ones, 1, 150.0)
     assert plan.trades().tolist() == [7.0, -3.0, -5.5, 0.0, 0.0]
     assert plan.within(plan.trades(), 0.03, [], np.inf).tolist() == [7.0, -3.0, -5.5, 0.0, -2.0]
+
+
+def test_a_trade_through_zero_is_not_given_up_for_a_limit_that_another_name_can_keep():
+    """Held long, wanted short: a hair too much on the short side is a lot less of the other short."""
+    current, target = np.array([100.0, -1000.0, -7050.0]), np.array([-100.0, -900.4, 10_160.0])
+    plan = Rebalance(current, target, np.ones(3), np.full(3, 1e-3), 1, 0.0)
+    shorts = Rule("budget", "size of shorts", np.array([1.0, 1.0, 0.0]), -np.inf, 1.0004, size=True)
+    assert (current + plan.trades()).tolist() == [-100.0, -901.0, 10_160.0]
+    assert (current + plan.within(plan.trades(), np.inf, [shorts], np.inf)).tolist() == [
+        -100.0,
+        -900.0,
+        10_160.0,
+    ]
+    in_lots = replace(plan, lot=100)
+    assert (current + in_lots.trades()).tolist() == [-100.0, -1000.0, 10_100.0]
+    assert (current + replace(plan, lot=1000).trades()).tolist() == [0.0, -1000.0, 10_000.0]
 
 
 def test_limits_hold_in_whole_lots(three_years):

@@ -242,7 +242,9 @@ def test_daily_returns_that_still_exist(tmp_path: Path) -> None:
     """Of three trials one has been overwritten by a later run of the same name."""
     days = np.arange("2020-01-01", "2020-06-01", dtype="datetime64[D]")
     series = [noise(seed, len(days)) for seed in range(3)]
-    rows = [row(i, minute=i, sharpe=0.01 * i - 0.05, table=f"backtest_results_{'ab'[i % 2]}") for i in range(3)]
+    rows = [
+        row(i, minute=i, sharpe=0.01 * i - 0.05, table=f"backtest_results_{'ab'[i % 2]}") for i in range(3)
+    ]
     store = Store(tmp_path / "kairos.duckdb")
     for i, run in enumerate(rows):
         with store.publish() as tx:

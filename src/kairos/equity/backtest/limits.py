@@ -192,7 +192,11 @@ class Limits:
             found.append(_upto("turnover", "turnover", step.sum(), self.turnover))
         some = np.isfinite(self.largest)
         if some.any():
-            at = _closest(np.where(some, self.largest - farthest, np.inf))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                part = np.nan_to_num(
+                    farthest / self.largest, posinf=np.inf
+                )  # what may not trade, and doesn't: 0
+            at = _closest(np.where(some, 1.0 - part, np.inf))
             found.append(_upto("participation", "participation", farthest[at], self.largest[at]))
         return found
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from kairos.equity.backtest.costs import Vector
     from kairos.equity.backtest.limits import Rule
+    from kairos.equity.frame import Mask
 
 NEARLY = 1e-6
 """Of a lot: as much less than a whole one counts as one."""
@@ -44,12 +45,24 @@ class Rebalance:
     lot: int
     min_trade: float
 
+    @property
+    def _crosses(self) -> Mask:
+        """(n,) positions that go from long to short, or back: closed whole, and opened anew in lots."""
+        return self.target * self.current < 0.0
+
     def trades(self) -> Vector:
         """(n,) shares to trade: rounded to lots towards no trade, exits whole, small ones left out."""
-        gap = self.target - self.current
-        trade = np.trunc(gap / self.lot + np.sign(gap) * NEARLY) * self.lot
-        trade = np.where(self.target == 0.0, gap, trade)
+        trade = self._rounded()
         return np.where(np.abs(trade) * self.price < self.min_trade, 0.0, trade)
+
+    def _rounded(self) -> Vector:
+        gap = self.target - self.current
+        trade = np.where(self._crosses, self._whole(self.target) - self.current, self._whole(gap))
+        return np.where(self.target == 0.0, gap, trade)
+
+    def _whole(self, shares: Vector) -> Vector:
+        """(n,) shares in whole lots, towards none."""
+        return np.trunc(shares / self.lot + np.sign(shares) * NEARLY) * self.lot
 
     def within(self, trade: Vector, name: float, rules: Sequence[Rule], turnover: float) -> Vector:
         """(n,) the trades, with reductions rounded up where a limit needs it.
@@ -82,12 +95,12 @@ class Rebalance:
         return self._less(trade, max(turnover, float(np.abs(self.target - self.current) @ self.unit)))
 
     def _more(self) -> Vector:
-        """(n,) trades with reductions rounded up; a position is closed at most."""
+        """(n,) trades with reductions rounded up; a position is closed at most, or crosses as it should."""
         gap = self.target - self.current
         more = np.sign(gap) * np.ceil(np.abs(gap) / self.lot - NEARLY) * self.lot
         shrinks = gap * self.current < 0.0
         size = np.minimum(np.abs(more), np.abs(self.current))
-        return np.where(shrinks, np.sign(gap) * size, more)
+        return np.where(self._crosses, self._rounded(), np.where(shrinks, np.sign(gap) * size, more))
 
     def _less(self, trade: Vector, turnover: float) -> Vector:
         """(n,) trades whose purchases are made smaller, the largest lots first, until the turnover holds."""
@@ -101,7 +114,7 @@ class Rebalance:
             trade = np.where(cut, trade - np.sign(trade) * step, trade)
 
 
-def _enough(gain: Vector, excess: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _enough(gain: Vector, excess: float) -> Mask:
     """(n,) the largest gains, as few as make up for an excess; those above 0 only."""
     order = np.argsort(-gain, kind="stable")
     before = np.cumsum(gain[order]) - gain[order]
