@@ -103,10 +103,15 @@ class Case:
     def known_volatility(self, name: str, t: int) -> float | None:
         return 0.02 if self.volatility is None else self._latest(self.volatility[name], t)
 
+    def adv_on(self, name: str, t: int) -> float | None:
+        return 1e15 if self.adv is None else self.adv[name][t]
+
+    def volatility_on(self, name: str, t: int) -> float | None:
+        return 0.02 if self.volatility is None else self.volatility[name][t]
+
     def _latest(self, series: list[float | None], t: int) -> float | None:
-        """Of the decision on t, or of the newest one before that knew it."""
-        decisions = range(t, self.first - 1, -self.rules.every)
-        return next((series[u] for u in decisions if series[u] is not None), None)
+        """Of t, or of the newest session before that knew it."""
+        return next((series[u] for u in range(t, -1, -1) if series[u] is not None), None)
 
 
 # --- the plain simulator ---
@@ -118,7 +123,8 @@ class Book:
     def __init__(self, case: Case, rules: Rules) -> None:
         self.case, self.rules = case, rules
         self.cash, self.shares, self.marks = 1.0, dict[str, float](), dict[str, float]()
-        self.open: dict[str, float] = {}  # name -> weight to reach
+        self.open: dict[str, float] = {}  # name -> what it is to be worth, at its last price
+        self.last: dict[str, float | None] = {}  # name -> that price
         self.told: dict[str, tuple[float, float]] = {}  # name -> adv and volatility as the decision knew them
         self.last_try, self.reserve, self.dollars = -1, 0.0, 1.0
         self.days: dict[int, dict[str, Any]] = {}
@@ -142,6 +148,11 @@ class Book:
                 self.marks[name] = price
             if end is not None and d >= end.settled:
                 self.cash += self.shares.pop(name) * self.marks[name] * (1 + end.payout)
+        for name in self.open:  # an order is for shares
+            price, last = self.case.prices[name][d], self.last[name]
+            if price is not None:
+                self.open[name] *= price / last if last is not None else 1.0
+                self.last[name] = price
         before, self.equity = self.equity, self.worth()
         self.days[d] = self.picture(self.equity, ret=self.equity / before - 1, cost=0.0, turnover=0.0)
 
@@ -157,7 +168,9 @@ class Book:
 
     def give(self, d: int, target: dict[str, float], dollars: float, decided: int) -> None:
         """A new order takes the place of whatever is still open."""
-        self.open = {name: target.get(name, 0.0) for name in sorted({*self.shares, *target})}
+        names, equity = sorted({*self.shares, *target}), self.worth()
+        self.open = {name: target.get(name, 0.0) * equity for name in names}
+        self.last = {name: self._last_price(name, d) for name in names}
         self.told = {
             name: (
                 self.case.known_adv(name, decided) or 0.0,
@@ -165,22 +178,25 @@ class Book:
             )
             for name in self.open
         }
-        self.reserve, self.dollars = 1 - sum(target.values()), dollars
+        self.reserve, self.dollars = (1 - sum(target.values())) * equity, dollars
         self.last_try = d + self.rules.wait
+
+    def _last_price(self, name: str, d: int) -> float | None:
+        return next((p for p in reversed(self.case.prices[name][: d + 1]) if p is not None), None)
 
     def trade(self, d: int) -> None:
         """One try at the close of d: what has a price, as far as volume and money go."""
         rules, equity = self.rules, self.worth()
         weight = {name: n * self.marks[name] / equity for name, n in self.shares.items()}
         change: dict[str, float] = {}
-        for name, target in self.open.items():
+        for name, target in ((name, worth / equity) for name, worth in self.open.items()):
             if self.case.prices[name][d] is not None:
                 most = rules.participation * self.told[name][0] / (rules.capital * self.dollars)
                 change[name] = min(max(target - weight.get(name, 0.0), -most), most)
         if all(x >= 0 for x in [*weight.values(), *self.open.values()]):
             bought = sum(x for x in change.values() if x > 0)
             sold = sum(-x for x in change.values() if x < 0)
-            free = max(1 - sum(weight.values()) - self.reserve, 0.0)
+            free = 1 - sum(weight.values()) - self.reserve / equity  # below 0 after borrowing for costs
             if bought > free + sold + 1e-12:
                 share = (free + sold) / bought if free + sold > 1e-12 else 0.0
                 change = {name: x * share if x > 0 else x for name, x in change.items()}
@@ -194,7 +210,7 @@ class Book:
                 self.marks[name] = self.case.prices[name][d] or math.nan
                 self.shares[name] = self.shares.get(name, 0.0) + x * equity / self.marks[name]
                 self.cash -= x * equity
-            done = abs(self.open[name] - weight.get(name, 0.0) - x) < 1e-13
+            done = abs(self.open[name] / equity - weight.get(name, 0.0) - x) < 1e-13
             if done and self.open.pop(name) == 0.0:
                 self.shares.pop(name, None)
         day = self.days[d]
@@ -271,8 +287,8 @@ def _eligible(case: Case, t: int) -> list[str]:
         for name in case.names
         if case.is_member(name, t)
         and case.alpha[name][t] is not None
-        and case.known_adv(name, t)
-        and case.known_volatility(name, t) is not None
+        and case.adv_on(name, t)
+        and case.volatility_on(name, t) is not None
     ]
 
 
@@ -383,6 +399,10 @@ def bt_run(case: Case) -> Simulation:
         volatility=np.array([[case.known_volatility(n, t) for n in names] for t in range(T)], dtype=float),
         marketcap=np.full((T, len(names)), np.nan),
         allowed=np.array([case.is_allowed(t) for t in range(T)]),
+        today={
+            "adv": np.array([[case.adv_on(n, t) for n in names] for t in range(T)], dtype=float),
+            "volatility": np.array([[case.volatility_on(n, t) for n in names] for t in range(T)], float),
+        },
     )
     days = decision_days(case.first, case.end, case.rules.every)
     return simulate(bt_market(case), signals, bt_strategy(case.rules), days, case.end)

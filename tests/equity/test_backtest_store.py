@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from test_backtest_oracle import Case, End, Rules, plain
@@ -23,7 +24,7 @@ from kairos.equity.backtest.save import result_name
 from kairos.equity.backtest.study import STRESSES
 from kairos.equity.backtest.sweep import sweep, variants_of
 from kairos.equity.build import build
-from kairos.equity.context import Context
+from kairos.equity.context import PRICES, Context
 from kairos.equity.ingest import ingest
 from kairos.equity.sheets import tear_sheet
 from kairos.errors import InputError
@@ -183,6 +184,19 @@ def test_the_market_has_what_the_comparison_is_about(bt_case: Case) -> None:
 
 def bt_read(db: Path, name: str) -> pa.Table:
     return Store(db).snapshot().read(name)
+
+
+@pytest.mark.parametrize(("first", "step"), [(0, 1), (3, 5), (300, 21)])
+def test_what_was_last_known_is_of_the_last_session_that_knew_it(bt_db: Path, first: int, step: int) -> None:
+    """Whatever the calendar of the decisions is, and where it begins."""
+    context = Context(Store(bt_db).snapshot(), load())
+    panels = context.panels(PRICES)
+    rows = np.arange(first, len(context.sessions), step)
+    for name in ("feat_vol_sizing.vol_21", "feat_beta.beta_252d", "daily.marketcap"):
+        every = panels[name]
+        carried = pd.DataFrame(every).ffill().to_numpy()
+        assert np.isfinite(carried).sum() > np.isfinite(every).sum()
+        np.testing.assert_array_equal(panels.last_known(name, rows).values, carried[rows])
 
 
 def test_result_tables_have_the_columns_of_the_manual(bt_db: Path) -> None:

@@ -19,7 +19,7 @@ def sample(seed=0, sessions=60, n=40):
 
 def test_shrunk_is_the_sample_with_smaller_covariances():
     x = sample()
-    S = np.cov(x, rowvar=False, bias=True)
+    S = np.cov(x, rowvar=False)
     np.testing.assert_allclose(covariance(x).dense(), 0.7 * S + 0.3 * np.diag(np.diag(S)), atol=1e-16)
 
 
@@ -27,7 +27,7 @@ def test_shrunk_is_the_sample_with_smaller_covariances():
 def test_ledoit_wolf_is_sklearns(sessions, n):
     sklearn = pytest.importorskip("sklearn.covariance")
     x = sample(1, sessions, n)
-    expected = sklearn.LedoitWolf().fit(x).covariance_
+    expected = sklearn.LedoitWolf().fit(x).covariance_ * sessions / (sessions - 1)  # it divides by T
     np.testing.assert_allclose(covariance(x, "ledoit_wolf").dense(), expected, atol=1e-14)
 
 
@@ -35,14 +35,14 @@ def test_exponential_weights():
     x = sample(2)
     d = x - x.mean(axis=0)
     weight = 0.5 ** (np.arange(60)[::-1] / 20.0)
-    S = (d * (weight / weight.sum())[:, None]).T @ d
+    S = (d * (weight / weight.sum())[:, None]).T @ d * 60 / 59
     found = covariance(x, "exponential").dense()
     np.testing.assert_allclose(found, 0.7 * S + 0.3 * np.diag(np.diag(S)), atol=1e-16)
 
 
 def test_factors_are_the_principal_components():
     x = sample(3)
-    S = np.cov(x, rowvar=False, bias=True)
+    S = np.cov(x, rowvar=False)
     size, axes = np.linalg.eigh(S)
     common = (axes[:, -10:] * size[-10:]) @ axes[:, -10:].T
     found = covariance(x, "factor")
@@ -52,14 +52,12 @@ def test_factors_are_the_principal_components():
     )
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", ["factor", "ledoit_wolf"])
 def test_a_planted_market_is_found(estimator):
-    """With many sessions every estimator comes to the truth's variance of an equal book."""
+    """With many sessions they come to the truth's variance of an equal book; the others shrink by a share."""
     rng = np.random.default_rng(4)
     beta, own = rng.normal(1.0, 0.3, 30), rng.uniform(0.01, 0.02, 30)
     x = rng.normal(0.0, 0.01, (5_000, 1)) * beta + rng.normal(size=(5_000, 30)) * own
-    if estimator in {"shrunk", "exponential"}:
-        pytest.skip("they shrink by a fixed share")
     truth = 0.01**2 * np.outer(beta, beta) + np.diag(own**2)
     book = np.full(30, 1.0 / 30.0)
     assert book @ covariance(x, estimator).dense() @ book == pytest.approx(book @ truth @ book, rel=0.05)

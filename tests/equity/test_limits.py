@@ -271,7 +271,7 @@ def test_rounding_does_not_choose_which_of_two_names_at_their_limits_is_told():
     previous = np.array([0.3, 0.3, 0.4])
     limits = replace(long_only(previous, 1.0), largest=np.array([0.25, 0.1, 0.5]))
     for step in (0.1, 0.4 - 0.3, 0.1 + 1e-16):
-        weight = previous + [0.25, step, -0.25 - step]
+        weight = previous + np.array([0.25, step, -0.25 - step])
         [told] = [one for one in limits.usage(weight) if one.kind == "participation"]
         assert (told.limit, told.binding) == (0.25, True)
 
@@ -283,9 +283,10 @@ def test_participation_is_told_of_the_name_that_takes_the_largest_part_of_its_ow
         ([0.1, 0.001, -0.101, 0.0], 0.1, 0.5),
         ([0.1, -0.004, -0.096, 0.0], 0.004, 0.01),
     ):
-        [told] = [one for one in limits.usage(previous + trade) if one.kind == "participation"]
+        [told] = [one for one in limits.usage(previous + np.array(trade)) if one.kind == "participation"]
         assert (told.value, told.limit) == (pytest.approx(value), limit)
-    [told] = [one for one in limits.usage(previous + [0.1, 0.0, -0.11, 0.01]) if one.kind == "participation"]
+    beyond = previous + np.array([0.1, 0.0, -0.11, 0.01])
+    [told] = [one for one in limits.usage(beyond) if one.kind == "participation"]
     assert (told.limit, told.holds) == (0.0, False)
 
 

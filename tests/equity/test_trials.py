@@ -414,16 +414,18 @@ def engine(seed: int, independent: bool, T: int = 253, N: int = 30) -> np.ndarra
     stage = Market(frame, value, np.ones((T, N), np.bool_), np.full(N, T), days)
     random = np.random.default_rng(seed + 10**6)
     slow = [lfilter([1.0], [1.0, -0.95], random.normal(size=(T, N)), axis=0) for _ in range(20)]
-    liquidity, everyone = np.full((T, N), 1e9), np.ones((T, N), np.bool_)
+    everyone = np.ones((T, N), np.bool_)
+    today = {"adv": np.full((T, N), 1e9), "volatility": np.full((T, N), 0.02)}
     found = []
     for i, strategy in enumerate(strategies()):
         signals = Signals(
             alpha=slow[i if independent else 0],  # type: ignore[arg-type]
             members=everyone,  # type: ignore[arg-type]
-            adv=liquidity,  # type: ignore[arg-type]
-            volatility=np.full((T, N), 0.02),  # type: ignore[arg-type]
+            adv=today["adv"],  # type: ignore[arg-type]
+            volatility=today["volatility"],  # type: ignore[arg-type]
             marketcap=None,
             allowed=np.ones(T, np.bool_),
+            today=today,  # type: ignore[arg-type]
         )
         rows = decision_days(0, T - 1, strategy.backtest.rebalance_every)
         run = simulate(stage, signals, strategy, rows, T - 1)

@@ -9,7 +9,7 @@ import pytest
 
 from kairos.panel.weights import Terms, Trade, World, follow, interest, tilt, trading_costs
 
-NOTHING = Trade(*np.zeros((4, 0)), np.zeros(0, dtype=bool), 1.0, 0.0, 0)
+NOTHING = Trade(*np.zeros((4, 0)), np.zeros(0, dtype=bool), 1.0, np.zeros(0), 0)
 FREE = Terms(0.0, 0.0, 0.0, 0.0, 0.0)
 DEAR = Terms(0.001, 0.2, 0.01, 0.05, 0.03)
 
@@ -17,6 +17,7 @@ DEAR = Terms(0.001, 0.2, 0.01, 0.05, 0.03)
 def plain(world: World, terms: Terms, weight: Any, trade: Trade, first: int, last: int, tries: Any) -> Any:
     """Weights by row before their cost, what is told of each row, weights at the end, open, given up."""
     w, still, books, told, given = weight.copy(), trade.open.copy(), {}, {}, 0
+    goal, reserve = trade.target.copy(), float(trade.cash[0])
     for t in range(first, last + 1):
         ret = 0.0
         if t > first:
@@ -26,12 +27,15 @@ def plain(world: World, terms: Terms, weight: Any, trade: Trade, first: int, las
             grown = w * world.value[t] / world.value[t - 1]
             ret = cash + grown.sum() - 1.0
             w = np.where(t < world.until, grown, 0.0) / (1.0 + ret)
+            growth = world.value[t] / world.value[t - 1]
+            goal = np.where(still, goal * np.where(np.isfinite(growth), growth, 1.0) / (1.0 + ret), goal)
+            reserve = reserve / (1.0 + ret)
         cost = turnover = 0.0
         if t in tries and still.any():
-            step = np.where(still & world.priced[t], np.clip(trade.target - w, -trade.most, trade.most), 0.0)
+            step = np.where(still & world.priced[t], np.clip(goal - w, -trade.most, trade.most), 0.0)
             rise, fall = step[step > 0.0].sum(), -step[step < 0.0].sum()
-            if not ((w < 0.0).any() or (trade.target[still] < 0.0).any()):
-                spare = max(1.0 - w.sum() - trade.cash, 0.0)
+            if not ((w < 0.0).any() or (goal[still] < 0.0).any()):
+                spare = 1.0 - w.sum() - reserve
                 share = 0.0 if spare + fall <= 1e-12 else 1.0
                 if share and rise > spare + fall + 1e-12:
                     share = (spare + fall) / rise
@@ -41,9 +45,9 @@ def plain(world: World, terms: Terms, weight: Any, trade: Trade, first: int, las
                 move = trade.volatility * np.sqrt(size * trade.dollars / trade.adv)
             cost = float(np.sum(size * (terms.half_spread + terms.impact * np.where(size > 0.0, move, 0.0))))
             turnover = float(size.sum())
-            whole = np.abs(trade.target - w - step) <= 1e-12
-            w = np.where(still & whole, trade.target, w + step)
-            still = still & ~whole & ((trade.target != 0.0) | (w != 0.0))
+            whole = np.abs(goal - w - step) <= 1e-12
+            w = np.where(still & whole, goal, w + step)
+            still = still & ~whole & ((goal != 0.0) | (w != 0.0))
             late = still & ~world.priced[t] & (t >= trade.expires)
             given, still = given + int(late.sum()), still & ~late
         books[t] = w.copy()
@@ -55,7 +59,8 @@ def plain(world: World, terms: Terms, weight: Any, trade: Trade, first: int, las
             w.sum(),
             (w != 0.0).sum(),
         ]
-        w = w / (1.0 - cost)
+        w, reserve = w / (1.0 - cost), reserve / (1.0 - cost)
+        goal = np.where(still, goal / (1.0 - cost), goal)
     return books, told, w, still, given
 
 
@@ -71,9 +76,14 @@ def case(seed: int, sign: float) -> tuple[World, Any, Trade]:
     target = np.where(rng.random(n) < 0.5, rng.random(n) / 20, 0.0) * np.where(np.arange(n) % 3, 1.0, sign)
     most = np.where(rng.random(n) < 0.5, np.inf, rng.random(n) * 0.01)
     adv = np.exp(rng.normal(15.0, 1.0, n))
-    cash = 1.0 - float(target.sum())
+    cash = 1.0 - target.sum(keepdims=True)
     wanted = rng.random(n) < 0.9
     return world, weight, Trade(target, most, rng.random(n) * 0.03, adv, wanted, 1e7, cash, 6)
+
+
+def copied(trade: Trade) -> Trade:
+    """What is changed in place is its own."""
+    return trade._replace(target=trade.target.copy(), open=trade.open.copy(), cash=trade.cash.copy())
 
 
 @pytest.mark.parametrize("terms", [FREE, DEAR])
@@ -86,11 +96,11 @@ def test_an_account_is_followed_session_by_session(
     seed: int, terms: Terms, sign: float, first: int, last: int, at_first: bool, at_last: bool
 ) -> None:
     world, before, trade = case(seed, sign)
-    wanted = trade._replace(open=trade.open.copy())
+    wanted, fresh = copied(trade), copied(trade)
     tries = set(range(first + (not at_first), last + at_last))
     want = plain(world, terms, before, trade, first, last, tries)
     weight, columns, told = before.copy(), np.arange(40), np.zeros((6, 14))
-    again, unseen, fresh = before.copy(), np.zeros((6, 14)), wanted._replace(open=wanted.open.copy())
+    again, unseen = before.copy(), np.zeros((6, 14))
 
     held, part, ends, given, lost = follow(
         world, terms, columns, weight, wanted, first, last, at_first, at_last, told, True
@@ -132,13 +142,26 @@ def test_the_cases_hold_what_they_are_for(seed: int) -> None:
     assert not trade.open.any()
 
 
+def test_what_is_open_is_a_number_of_shares() -> None:
+    """A tenth is wanted, 4 % of equity a session can be traded, and the price doubles on the second one."""
+    world = World(np.array([[1.0], [2.0], [2.0], [2.0]]), np.full((4, 1), True), np.full(1, 9), np.zeros(4))
+    one, weight, told = np.ones(1), np.zeros(1), np.zeros((6, 4))
+    trade = Trade(0.1 * one, 0.04 * one, 0.0 * one, one, one > 0.0, 1.0, 0.5 * one, 9)
+    follow(world, FREE, np.arange(1), weight, trade, 0, 3, True, True, told, False)
+    # 0.04 shares at 1, two times 0.04 · 1.04 / 2 at 2, and then what is left of 0.1: 0.0184 at 2
+    assert told[2] == pytest.approx([0.04, 0.04, 0.04, 0.0184 * 2 / 1.04])
+    assert told[0] == pytest.approx([0.0, 0.04, 0.0, 0.0])
+    assert weight[0] * 1.04 / 2 == pytest.approx(0.1)
+    assert not trade.open.any()
+
+
 @pytest.mark.parametrize(("fall", "rise"), [(0.25, 0.25 + 1e-13), (1e-13, 0.25)])
 def test_a_tiny_difference_is_rounding(fall: float, rise: float) -> None:
     """It neither holds a rise back, nor lets one of 1e-13 happen."""
     world = World(np.ones((1, 2)), np.full((1, 2), True), np.full(2, 9), np.zeros(1))
     weight, target = np.array([0.5, 0.5]), np.array([0.5 - fall, 0.5 + rise])
     free, open_ = np.full(2, np.inf), np.full(2, True)
-    trade = Trade(target, free, np.zeros(2), np.ones(2), open_, 1.0, 0.0, 9)
+    trade = Trade(target, free, np.zeros(2), np.ones(2), open_, 1.0, np.zeros(1), 9)
     follow(world, FREE, np.arange(2), weight, trade, 0, 0, True, True, np.zeros((6, 1)), True)
     assert weight[1] == (0.5 + rise if fall > 0.1 else 0.5)
 
@@ -148,7 +171,8 @@ def test_a_rest_that_is_rounding_does_not_stay_open(beyond: float) -> None:
     """A book at the limit of participation is filled in one session, however its last digits fall."""
     world = World(np.ones((1, 1)), np.full((1, 1), True), np.full(1, 9), np.zeros(1))
     weight, most = np.array([0.25]), np.array([0.5])
-    trade = Trade(weight + most + beyond, most, np.zeros(1), np.ones(1), np.full(1, True), 1.0, 0.0, 9)
+    nothing, one = np.zeros(1), np.ones(1)
+    trade = Trade(weight + most + beyond, most, nothing, one, one > 0.0, 1.0, nothing.copy(), 9)
     follow(world, FREE, np.arange(1), weight, trade, 0, 0, True, True, np.zeros((6, 1)), False)
     assert weight[0] == 0.75 + beyond
     assert not trade.open[0]
@@ -167,7 +191,7 @@ def test_trades_that_cost_all_end_it() -> None:
     """A name whose volatility is a bad print."""
     world = World(np.ones((2, 1)), np.full((2, 1), True), np.full(1, 9), np.ones(2))
     one, told = np.ones(1), np.zeros((6, 2))
-    trade = Trade(0.1 * one, one, 1e5 * one, 1e7 * one, one > 0.0, 1e7, 0.9, 9)
+    trade = Trade(0.1 * one, one, 1e5 * one, 1e7 * one, one > 0.0, 1e7, 0.9 * one, 9)
     *_, lost = follow(world, DEAR, np.arange(1), np.zeros(1), trade, 0, 1, True, True, told, True)
     assert lost == 0
     assert told[1, 0] > 1.0

@@ -83,7 +83,7 @@ def stage(world: SimulatedMarket) -> Stage:
         volatility=_filled(volatility),
         marketcap=None,
         allowed=np.ones(T, dtype=np.bool_),
-        today={"sizing": volatility, "adv": adv, "beta": beta},
+        today={"sizing": volatility, "adv": adv, "volatility": volatility, "beta": beta},
         last={"beta": _filled(beta)},
         sector=world.listings.sector.astype(np.int64),
         sectors=list(SECTORS),

@@ -421,6 +421,18 @@ def place(
 
 
 @kernel
+def place_last(
+    cell: npt.NDArray[np.integer[Any]], values: Array, length: int, at: npt.NDArray[np.int64], out: Array
+) -> None:
+    """As `place`, of cells in the order of their rows: the last value there is stays; row -1 is left out."""
+    for i in range(cell.size):
+        column = cell[i] // length
+        row = at[cell[i] - column * length]
+        if row >= 0 and math.isfinite(values[i]):
+            out[row, column] = values[i]
+
+
+@kernel
 def in_rows(cell: npt.NDArray[np.integer[Any]], wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     """Positions of the flat cells ``column · T + row`` whose row is wanted."""
     found, number = np.empty(cell.size, dtype=np.int64), 0

@@ -131,6 +131,28 @@ def place(cell: npt.NDArray[np.integer[Any]], values: Array, at: npt.NDArray[np.
     kernels.place(cell, values, len(at), at, out)
 
 
+def place_last(
+    cell: npt.NDArray[np.integer[Any]], values: Array, at: npt.NDArray[np.int64], out: Array
+) -> None:
+    """As `place`, where several rows of the panel go into one: the last value that is not missing stays.
+
+    Parameters
+    ----------
+    cell : integers
+        ``column · T + row``, of each column in the order of its rows.
+    at : (T,)
+        Row of `out` that a row goes into, −1 for none.
+
+    Examples
+    --------
+    >>> out = np.full((1, 2), np.nan)
+    >>> place_last(np.array([0, 1, 5]), np.array([5.0, np.nan, 6.0]), np.array([0, 0, -1]), out)
+    >>> out.tolist()
+    [[5.0, nan]]
+    """
+    kernels.place_last(cell, values, len(at), at, out)
+
+
 def in_rows(cell: npt.NDArray[np.integer[Any]], wanted: Mask) -> npt.NDArray[np.int64]:
     """Return the positions of those flat cells of a panel (T, N) that lie in wanted rows.
 

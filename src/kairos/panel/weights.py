@@ -6,7 +6,7 @@ Half of an account in a name that rises by a half; at its close everything is so
 
 >>> world = World(np.array([[4.0], [6.0]]), np.full((2, 1), True), np.array([9]), np.ones(2))
 >>> one, weight, told = np.ones(1), np.array([0.5]), np.zeros((6, 2))
->>> sale = Trade(0.0 * one, one, one, one, one > 0.0, 1.0, 1.0, 9)
+>>> sale = Trade(0.0 * one, one, one, one, one > 0.0, 1.0, one, 9)
 >>> terms = Terms(half_spread=0.01, impact=0.0, cash=0.0, financing=0.0, borrow=0.0)
 >>> _ = follow(world, terms, np.array([0]), weight, sale, 0, 1, False, True, told, False)
 >>> weight.tolist(), told[:, 1].round(4).tolist()
@@ -55,7 +55,11 @@ class Terms(NamedTuple):
 
 
 class Trade(NamedTuple):
-    """Weights that an account's columns are to reach; all vectors are empty where there is no trade."""
+    """Positions that an account's columns are to reach; all vectors are empty where there is no trade.
+
+    They are weights at the close of the first try. What is open then is as many shares, whatever prices do:
+    its target drifts as a holding does, and so does the cash that is to be left.
+    """
 
     target: Array  # (n,)
     most: Array  # (n,) the longest step of a session
@@ -63,7 +67,7 @@ class Trade(NamedTuple):
     adv: Array  # (n,) USD a day
     open: Mask  # (n,) False where there is nothing left to do
     dollars: float  # that a weight of 1 is
-    cash: float  # what is left of equity when all weights are reached
+    cash: Array  # (1,) what is left of equity when all are reached; of no trade (0,)
     expires: int  # row from which what has no price is given up
 
 
@@ -120,7 +124,7 @@ def follow(
     weight : (n,)
         Weights after the close of ``first``; changed in place to those after ``last``.
     trade : Trade
-        Of these columns, or of none; ``open`` is changed in place.
+        Of these columns, or of none; ``target``, ``open`` and ``cash`` are changed in place.
     at_first, at_last : bool
         Whether there is a try at these two closes.
     told : (6, T)
@@ -146,7 +150,7 @@ def follow(
     for k in range(rows):
         t = first + k
         if k > 0:
-            equity = _hold(world, terms, columns, weight, t)
+            equity = _hold(world, terms, columns, weight, trade, t)
             if equity <= 0.0:
                 return held, part, ends, unpriced, t
             told[RETURN, t] = equity - 1.0
@@ -172,12 +176,23 @@ def follow(
         ends[k + 1] = ends[k] + number if keep else 0
         if cost > 0.0:  # the positions weigh more in what is left
             weight /= 1.0 - cost
+            _drift(trade, 1.0 - cost)
     return held[: ends[rows]], part[: ends[rows]], ends, unpriced, -1
 
 
 @kernel
-def _hold(world: World, terms: Terms, columns: Index, weight: Array, t: int) -> float:
-    """Let weights grow to the close of t; equity there in units of the one before."""
+def _drift(trade: Trade, equity: float) -> None:
+    """What is to be reached, in units of another equity."""
+    for i in range(len(trade.open)):
+        if trade.open[i]:
+            trade.target[i] /= equity
+    for i in range(len(trade.cash)):
+        trade.cash[i] /= equity
+
+
+@kernel
+def _hold(world: World, terms: Terms, columns: Index, weight: Array, trade: Trade, t: int) -> float:
+    """Let weights, and what is open of a trade, grow to the close of t; equity in units of the one before."""
     gross = net = total = 0.0
     for i in range(len(columns)):
         j = columns[i]
@@ -189,6 +204,11 @@ def _hold(world: World, terms: Terms, columns: Index, weight: Array, t: int) -> 
     equity = 1.0 - net + interest(gross, (gross - net) / 2.0, world.days[t], terms) + total
     for i in range(len(columns)):
         weight[i] = weight[i] / equity if t < world.until[columns[i]] else 0.0
+    for i in range(len(trade.open)):
+        if trade.open[i]:
+            growth = world.value[t, columns[i]] / world.value[t - 1, columns[i]]
+            trade.target[i] *= growth if math.isfinite(growth) else 1.0
+    _drift(trade, equity)
     return equity
 
 
@@ -196,7 +216,7 @@ def _hold(world: World, terms: Terms, columns: Index, weight: Array, t: int) -> 
 def _try(
     world: World, terms: Terms, columns: Index, weight: Array, trade: Trade, t: int, step: Array
 ) -> float:
-    """Move weights towards their targets where there is a price, at most so far; fill in the steps.
+    """Move weights to their targets where there is a price, at most so far; fill in the steps.
 
     A long-only book borrows no more than its trade asks for: while sales wait for a price or for volume,
     purchases wait too, so all rises are cut by one factor to what sales and spare cash pay for. A book with
@@ -215,7 +235,7 @@ def _try(
                 step[i] = min(max(trade.target[i] - weight[i], -trade.most[i]), trade.most[i])
                 rise += max(step[i], 0.0)
                 fall -= min(step[i], 0.0)
-    spare = np.inf if short else max(1.0 - net - trade.cash, 0.0)
+    spare = np.inf if short else 1.0 - net - trade.cash[0]  # below 0 where costs were paid with borrowed cash
     share = 1.0
     if spare + fall <= ROUNDING:
         share = 0.0

@@ -34,7 +34,7 @@ class Order:
 
 
 NOTHING = np.zeros(0)
-NO_TRADE = Trade(NOTHING, NOTHING, NOTHING, NOTHING, np.zeros(0, dtype=np.bool_), 0.0, 0.0, 0)
+NO_TRADE = Trade(NOTHING, NOTHING, NOTHING, NOTHING, np.zeros(0, dtype=np.bool_), 0.0, NOTHING, 0)
 
 
 @dataclass
@@ -96,7 +96,8 @@ class Account:
     def fill(self, target: Target, *, adv: Vector, volatility: Vector, scale: float, expires: int) -> None:
         """Trade every held name to its target from the present close on, what is not wanted to 0.
 
-        It replaces what was still open. The first try is made when the book is advanced.
+        It replaces what was still open. The first try is made when the book is advanced; what is left open
+        then is a number of shares.
 
         Parameters
         ----------
@@ -116,7 +117,7 @@ class Account:
             adv,
             np.full(len(names), True),
             self.costs.capital * scale,
-            1.0 - float(weight.sum()),
+            np.array([1.0 - weight.sum()]),
             expires,
         )
         self.order, self.due = Order(names, trade), True

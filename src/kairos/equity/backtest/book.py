@@ -16,7 +16,7 @@ from kairos.equity.backtest.market import Market
 from kairos.equity.backtest.nearest import Solution, best, nearest, within
 from kairos.equity.backtest.optimise import Decision as Known
 from kairos.equity.backtest.optimise import Optimiser
-from kairos.equity.backtest.relax import Relaxation
+from kairos.equity.backtest.relax import Relaxation, reachable
 from kairos.equity.backtest.signals import Signals
 from kairos.equity.backtest.skill import Skill
 from kairos.equity.backtest.strategy import CrossSection, Holding, Target, among, decide, select, union
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from kairos.equity.backtest.costs import Vector
     from kairos.equity.frame import Mask
     from kairos.settings import Strategy
+
+HALVINGS = 10
+"""Of half the turnover: to a thousandth of it is told how much of it sales that come first may take."""
 
 NOTHING = Target(np.zeros(0, dtype=np.int64), np.zeros(0))
 
@@ -93,7 +96,9 @@ def book_of(
         return mix
     if strategy.book == "nearest":
         costs, worth = Costs.of(strategy.backtest), dict[str, float]()  # of each limit at the decision before
-        return lambda t, section, holding: within_limits(strategy, signals, costs, t, section, holding, worth)
+        return lambda t, section, holding: within_limits(
+            strategy, market, signals, costs, t, section, holding, worth
+        )
     if strategy.book == "optimised":
         return optimised(strategy, market, signals)
     return lambda _, section, __: Book(decide(section, strategy))
@@ -101,6 +106,7 @@ def book_of(
 
 def within_limits(
     strategy: Strategy,
+    market: Market,
     signals: Signals,
     costs: Costs,
     t: int,
@@ -113,12 +119,12 @@ def within_limits(
     With a `turnover` limit, or a `refresh` below 1, what is held stays among the names: the scores are then
     (1 - refresh) · held + refresh · scored, and a name that is no longer selected may only be sold. Sales of
     such names come first: they may take half of the turnover, as each sale needs a purchase, unless the
-    other limits don't leave them so much; one that would fall below `vanish` is sold altogether. Idle cash is
-    invested outside the turnover limit, and so is the first book. A book with such a memory is kept where no
-    name has a score.
+    other limits don't leave them so much; one that would fall below `vanish` is sold altogether, before all
+    others. Idle cash is invested outside the turnover limit, and so is the first book. A book with such a
+    memory is kept where no name has a score.
 
     Without a memory, what is held and no longer selected is sold as far as participation allows; the rest of
-    it counts in the limits.
+    it counts in the limits. So does what has no price: it stays as it is.
 
     `worth` is where the search begins, which makes it shorter, and is replaced by where it has ended.
     """
@@ -128,8 +134,7 @@ def within_limits(
     if not len(scored.names):
         return Book(held if recalls else NOTHING)
     names = union(scored.names, held.names, holding.traded.names)
-    largest = costs.largest(signals.adv[t, names], holding.scale)
-    previous, traded = held.on(names), holding.traded.on(names)
+    previous, traded, largest = _tradable(market, costs, t, names, signals.adv[t, names], holding)
     rest = np.maximum(np.maximum(np.abs(previous), np.abs(traded)) - largest, 0.0)
     chosen = among(names, scored.names)
     some = chosen | (rest > 0.0) | (recalls & (previous != 0.0))
@@ -143,12 +148,12 @@ def within_limits(
     aim[leaving & (np.abs(aim) < strategy.vanish)] = 0.0
     turnover = np.inf
     if recalls and strategy.turnover is not None:
-        turnover = strategy.turnover + max(1.0 - float(np.abs(previous).sum()), 0.0)
+        invested = 1.0 if strategy.neutral or strategy.allow_cash else float(np.abs(previous).sum())
+        turnover = strategy.turnover + max(1.0 - invested, 0.0)
     ceiling = np.where(leaving, np.maximum(np.abs(previous), rest) if recalls else rest, 1.0)
-    after = np.minimum(ceiling, _after_sales(previous, aim, leaving, rest, strategy.turnover))
     limits = Limits(
-        lower=np.where(side < 0.0, -after, 0.0),
-        upper=np.where(side > 0.0, after, 0.0),
+        lower=np.where(side < 0.0, -ceiling, 0.0),
+        upper=np.where(side > 0.0, ceiling, 0.0),
         name=np.full(len(names), 1.0 if strategy.max_name is None else strategy.max_name),
         rules=(*_budget(strategy, side), *rules_of(strategy, signals, t, section, names, side)),
         previous=previous,
@@ -156,13 +161,43 @@ def within_limits(
         largest=largest,
         traded=traded,
     )
-    found = within(aim, limits, worth)
-    if found is None:
-        lower, upper = np.where(side < 0.0, -ceiling, 0.0), np.where(side > 0.0, ceiling, 0.0)
-        limits = replace(limits, lower=lower, upper=upper)
-        found = nearest(aim, limits)
+    wide, relaxed = reachable(limits)
+
+    def selling(most: float) -> Solution | None:
+        after = np.where(leaving, _after_sales(previous, aim, leaving, rest, most), np.inf)
+        lower, upper = np.maximum(wide.lower, -after), np.minimum(wide.upper, after)
+        return within(aim, replace(wide, lower=lower, upper=upper), worth)
+
+    found = most_sold(selling, np.inf if strategy.turnover is None else strategy.turnover / 2.0)
+    found = nearest(aim, limits) if found is None else replace(found, relaxed=relaxed)
     worth.update(found.worth)
     return _book(names, found, limits)
+
+
+def most_sold(selling: Callable[[float], Solution | None], most: float) -> Solution | None:
+    """The book with as much as `most` sold first, or with as much as the other limits leave room for."""
+    found = selling(most)
+    if found is not None or np.isinf(most):
+        return found
+    low, high = 0.0, most
+    found = selling(low)
+    for _ in range(HALVINGS if found is not None else 0):
+        some = (low + high) / 2.0
+        more = selling(some)
+        low, high, found = (low, some, found) if more is None else (some, high, more)
+    return found
+
+
+def _tradable(
+    market: Market, costs: Costs, t: int, names: Index, adv: Vector, holding: Holding
+) -> tuple[Vector, Vector, Vector]:
+    """(n,) the raw book, what is traded in its units, and what a session can trade of each name.
+
+    Without a price at the close of t that is nothing: only what a change of scale is between the two books.
+    """
+    previous, traded = holding.raw.on(names), holding.traded.on(names)
+    volume = costs.largest(adv, holding.scale)
+    return previous, traded, np.where(market.priced[t, names], volume, np.abs(previous - traded))
 
 
 def _book(names: Index, solution: Solution, limits: Limits) -> Book:
@@ -184,17 +219,29 @@ def _sides(
     return np.where(leaving, np.where(previous < 0.0, -1.0, 1.0), side)
 
 
-def _after_sales(
-    previous: Vector, aim: Vector, leaving: Mask, rest: Vector, turnover: float | None
-) -> Vector:
-    """(n,) a ceiling on each name that is no longer selected: what is left after its sale.
+def _after_sales(previous: Vector, aim: Vector, leaving: Mask, rest: Vector, most: float) -> Vector:
+    """(n,) size of each name that is no longer selected after its sale, all sales together at most `most`.
 
-    `rest` is what a session can't sell.
+    What vanishes is sold first, the smallest before the larger ones, as far as `most` goes; all others share
+    what is left of it in proportion.
+
+    Parameters
+    ----------
+    rest : (n,)
+        What a session can't sell.
     """
-    sale = np.where(leaving, np.abs(previous) - np.abs(aim), 0.0)
-    total = float(sale.sum())
-    part = min(1.0, turnover / 2.0 / total) if turnover is not None and total > 0.0 else 1.0
-    return np.where(leaving, np.maximum(np.abs(previous) - part * sale, rest), 1.0)
+    size = np.abs(previous)
+    sale = np.where(leaving, np.maximum(size - np.maximum(np.abs(aim), rest), 0.0), 0.0)
+    order = np.argsort(sale, kind="stable")
+    order = order[(sale[order] > 0.0) & (aim[order] == 0.0)]
+    paid = np.cumsum(sale[order])
+    first = order[paid <= most]
+    spent = float(paid[len(first) - 1]) if len(first) else 0.0
+    total = float(sale.sum()) - spent
+    part = np.full(len(sale), min(1.0, (most - spent) / total) if total > 0.0 else 1.0)
+    part[first] = 1.0
+    after: Vector = size - part * sale
+    return after
 
 
 def _budget(strategy: Strategy, side: Vector) -> tuple[Rule, ...]:
@@ -278,10 +325,11 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
         candidates = np.concatenate(select(section, strategy))
         names = union(section.names[candidates], held.names, holding.traded.names)
         if not len(candidates):
-            return Book(NOTHING)
+            return Book(NOTHING if strategy.turnover is None else held)
         z = np.full(len(names), np.nan)
         z[np.searchsorted(names, section.names[candidates])] = section.alpha_z[candidates]
         adv = signals.adv[t, names]
+        previous, traded, largest = _tradable(market, costs, t, names, adv, holding)
         decision = Known(
             candidate=np.isfinite(z),
             alpha_z=z,
@@ -295,11 +343,11 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
             ),
             volatility=signals.volatility[t, names],
             adv=adv,
-            previous=held.on(names),
-            largest=costs.largest(adv, scale),
+            previous=previous,
+            largest=largest,
             scale=scale,
             first=not len(held.names),
-            traded=holding.traded.on(names),
+            traded=traded,
             ic=shown,
         )
         limits = optimiser.limits(decision)

@@ -56,11 +56,12 @@ def covariance(
 ) -> Covariance:
     """Estimate from the last T sessions up to the decision.
 
-    A missing return counts as the name's mean, and its sums are scaled by T over its observations: its
-    variance is the one of what was observed, its covariances are of the sessions on which both traded, with
-    the deviations stretched alike; Σ is positive definite whatever is missing, which the pairwise estimate
-    isn't. A name with fewer than `FEWEST` observations has the median variance of the others,
-    uncorrelated: too little is known of it to call it safe.
+    Variances and covariances are sample ones (ddof 1). A missing return counts as the name's mean, and its
+    sums are scaled by T over its observations less one: its variance is the one of what was observed, its
+    covariances are of the sessions on which both traded, with the deviations stretched alike; Σ is positive
+    definite whatever is missing, which the pairwise estimate isn't. A name with fewer than `FEWEST`
+    observations has the median variance of the others, uncorrelated: too little is known of it to call it
+    safe.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def covariance(
     count = seen.sum(axis=0)
     centred = np.where(seen, returns, 0.0)
     mean = centred.sum(axis=0) / np.maximum(count, 1)
-    centred = np.where(seen, centred - mean, 0.0) * np.sqrt(len(returns) / np.maximum(count, 1))
+    centred = np.where(seen, centred - mean, 0.0) * np.sqrt(len(returns) / np.maximum(count - 1, 1))
     known = (count >= FEWEST) & (np.abs(centred).max(axis=0, initial=0.0) > 1e-12)
     if not known.any():
         raise InputError(
@@ -108,7 +109,7 @@ def covariance(
 
 
 def shrunk(centred: Matrix, to_diagonal: float = SHRINKAGE) -> Covariance:
-    """(1 − δ)·S + δ·diag(S), S the sample covariance over T."""
+    """(1 − δ)·S + δ·diag(S), S = XᵀX/T."""
     T = len(centred)
     variance = np.sum(centred**2, axis=0) / T
     return Covariance(centred * np.sqrt((1.0 - to_diagonal) / T), to_diagonal * variance)

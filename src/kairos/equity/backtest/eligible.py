@@ -51,7 +51,8 @@ class Filter:
         """The eligible names of session t, and how many more only lack a dollar volume or volatility."""
         named, left_out = signals.members[t] & np.isfinite(signals.alpha[t]), 0
         if self.liquid:
-            known = np.isfinite(signals.adv[t]) & np.isfinite(signals.volatility[t]) & (signals.adv[t] > 0.0)
+            adv, volatility = signals.today["adv"][t], signals.today["volatility"][t]
+            known = np.isfinite(adv) & np.isfinite(volatility) & (adv > 0.0)
             left_out = int((named & ~known).sum())
             named &= known
         named &= self._known(signals, t)

@@ -19,7 +19,6 @@ from kairos.equity.frame import Ints, SomeRows
 from kairos.equity.sectors import UNKNOWN as NO_SECTOR
 from kairos.equity.sectors import sectors
 from kairos.errors import InputError
-from kairos.panel import carry
 from kairos.settings import Strategy
 
 REGIMES = "regime_history_academic"
@@ -71,7 +70,9 @@ def signals_of(
         return decision_rows(context, name, rows)
 
     def last(name: str) -> SomeRows:
-        return shared(context, ("last known", name, key), lambda: _last_known(today(name)))
+        return shared(
+            context, ("last known", name, key), lambda: context.panels(PRICES).last_known(name, rows)
+        )
 
     wanted = [f"{PRICES}.member", column, *named.values()]
     if engine.benchmark == "cap":
@@ -121,13 +122,6 @@ def columns_of(context: Context, strategies: Sequence[Strategy], column: str) ->
 def decision_rows(context: Context, name: str, rows: Ints) -> SomeRows:
     """The panel of ``table.column`` on some rows, read once."""
     return shared(context, ("rows", name, rows.tobytes()), lambda: context.panels(PRICES).some(name, rows))
-
-
-def _last_known(panel: SomeRows) -> SomeRows:
-    """Fill in what is missing as the decisions before knew it: a name may outlive its data."""
-    known = panel.values.copy()
-    carry(known)
-    return replace(panel, values=known)
 
 
 def regimes(context: Context) -> np.ndarray[Any, Any]:

@@ -41,8 +41,7 @@ def relax(limits: Limits) -> tuple[Limits, tuple[Relaxation, ...]]:
 
     From the last kind of `ORDER` to the first: the least by which this kind must be wider while those before
     it are free. So a kind gives way only where freeing all kinds before it isn't enough. All limits of a kind
-    are widened by the same amount; but before that the participation of each name that could not reach its
-    own bounds otherwise, so that one name's volume is not everybody's.
+    are widened by the same amount; but before that participation as in `reachable`.
 
     Raises
     ------
@@ -50,16 +49,27 @@ def relax(limits: Limits) -> tuple[Limits, tuple[Relaxation, ...]]:
         When no book at all fits: nothing that may be bought, for instance.
     """
     present = [kind for kind in ORDER if _has(limits, kind)]
-    wide = _reaching(limits)
+    wide = limits
     for at in range(len(present) - 1, -1, -1):
+        wide = _reaching(wide) if present[at] == "participation" else wide
         excess = least_excess(wide, present[at], free=present[:at])
         if excess > 0.0:
             wide = wide.widened(present[at], excess + ROUNDED_UP)
     return wide, tuple(one for kind in present for one in _told(kind, limits, wide))
 
 
+def reachable(limits: Limits) -> tuple[Limits, tuple[Relaxation, ...]]:
+    """The limits with more participation for each name that could not come within its own bounds otherwise.
+
+    So one name's volume, or its missing price, is not everybody's.
+    """
+    if not _has(limits, "participation"):
+        return limits, ()
+    wide = _reaching(limits)
+    return wide, tuple(_told("participation", limits, wide))
+
+
 def _reaching(limits: Limits) -> Limits:
-    """The limits with room for names that can't come within their own bounds by what a session may trade."""
     lower, upper = np.maximum(limits.lower, -limits.name), np.minimum(limits.upper, limits.name)
     low, high = limits.reach
     short = np.maximum(np.maximum(low - upper, lower - high), (low - high) / 2.0)
@@ -77,15 +87,19 @@ def _has(limits: Limits, kind: str) -> bool:
 
 
 def _told(kind: str, limits: Limits, wide: Limits) -> list[Relaxation]:
-    """One entry a limit of the kind that is wider; of names one for all, of participation the widest."""
+    """One entry a limit of the kind that is wider; of names one for all.
+
+    Of participation that of the name which is wider by the largest factor.
+    """
     if kind == "name":
         pairs = [("weight of a name", float(limits.name.min()), float(wide.name.min()))]
     elif kind == "turnover":
         pairs = [("turnover", limits.turnover, wide.turnover)]
     elif kind == "participation":
-        some = np.isfinite(limits.largest) & (limits.largest > 0.0)
-        most = np.max(wide.largest[some] / limits.largest[some], initial=1.0)
-        pairs = [("participation", 1.0, float(most))]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            factor = np.where(wide.largest > limits.largest, wide.largest / limits.largest, 1.0)
+        at = int(np.argmax(factor))
+        pairs = [("participation", float(limits.largest[at]), float(wide.largest[at]))]
     else:
         pairs = [
             (rule.label, rule.high, now.high) if np.isfinite(rule.high) else (rule.label, rule.low, now.low)

@@ -98,7 +98,7 @@ class Trial:
 
     @property
     def outcome(self) -> tuple[object, ...]:
-        """What two configurations have in common that differ in nothing that matters: the very same returns."""
+        """The very same of two configurations that differ in nothing that matters: the same returns."""
         if np.isnan(self.sharpe):
             return self.config_hash, self.alpha
         return self.judged, self.first, self.last, self.sessions, self.sharpe
@@ -151,8 +151,8 @@ def trials_of(judged: Run, runs: Iterable[Run]) -> list[Trial]:
 def daily_returns(snapshot: Snapshot, trials: Sequence[Trial]) -> Array:
     """Read the judged returns of the trials whose results still exist, over common sessions.
 
-    Only those with as many returns a year as the judged trial, the last one. Results are kept under the strategy's name, so a later run of that name has replaced those of an earlier
-    trial.
+    Only those with as many returns a year as the judged trial, the last one. Results are kept under the
+    strategy's name, so a later run of that name has replaced those of an earlier trial.
 
     Returns
     -------
@@ -289,10 +289,11 @@ def deflate(
         (n·min(observed, worthless) + extra·worthless) / (n + extra)
 
     with *worthless* the sampling variance of a Sharpe ratio of such returns, averaged over the trials'
-    lengths; ratios and lengths of trials that count by other periods are converted to the judged run's. The published formula takes the observed variance of all trials. That is the same when none has
-    skill, but differences in true skill add to it, up to the point at which one good strategy among bad ones
-    is rejected because it is good. Trials that move together have an observed variance below it, which is
-    what makes their number count less. Nothing is known of trials made elsewhere: they count as unrelated.
+    lengths; ratios and lengths of trials that count by other periods are converted to the judged run's. The
+    published formula takes the observed variance of all trials. That is the same when none has skill, but
+    differences in true skill add to it, up to the point at which one good strategy among bad ones is rejected
+    because it is good. Trials that move together have an observed variance below it, which is what makes
+    their number count less. Nothing is known of trials made elsewhere: they count as unrelated.
 
     Parameters
     ----------
