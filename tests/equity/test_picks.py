@@ -322,6 +322,11 @@ def test_a_mix_says_that_its_parts_go_by_their_simulated_books(three_years, tmp_
     assert weights_of(found) == pytest.approx(weights_of(bare), abs=1e-12)
     assert found.summary["prior"]["decided_on"] == "simulated books of the parts"
     assert {row["action"] for row in found.trades.to_pylist()} <= {"buy", "short"}
+    beta = three_years.read("feat_beta")
+    unknown = beta[(beta["date"] == date) & beta["beta_252d"].isna()]["ticker"].iloc[0]
+    held = prior_file(tmp_path / "held.csv", [(unknown, -50), ("CASH", 1e7)])
+    found = choose(three_years, "regime_switching", settings, date=date, prior=held)
+    assert found.summary["prior"]["sold_because_unknown"] == {}  # nothing is decided on the real book
 
 
 def test_a_real_book_outside_the_limits_is_brought_within_them(three_years, tmp_path):
@@ -379,6 +384,51 @@ def test_nothing_on_the_list_is_shorted_anew(three_years, strategy, tmp_path):
     if strategy in ("ls", "ls_opt"):
         assert sum(weights.values()) == pytest.approx(0.0, abs=1e-7)
     assert found.summary["hard_to_borrow"] == sorted(shorts)
+
+
+def test_a_name_on_the_list_that_nobody_knows_is_told(three_years, tmp_path):
+    listed = prior_file(tmp_path / "list.csv", [["nosuch"], ["NOSUCH2"]], ("ticker",))
+    date = three_years.context().sessions[-40].item()
+    found = choose(three_years, "ls", configured(), date=date, hard_to_borrow=listed)
+    assert found.summary["hard_to_borrow_unknown"] == ["nosuch", "NOSUCH2"]
+    assert any("2 tickers are in no table" in note and "nosuch" in note for note in found.summary["notes"])
+
+
+def test_a_split_since_the_holdings_were_written_is_told(three_years, tmp_path):
+    """Shares are those of the day: a file of the evening before holds half of them after two for one."""
+    actions = three_years.read("actions")
+    prices = three_years.read("sep_base_academic")
+    sessions = three_years.context().sessions
+    splits = actions[(actions["action"] == "split") & (actions["date"] < sessions[-7].item())]
+    for row in splits.sort_values("date", ascending=False).itertuples():
+        own = prices[prices["ticker"] == row.ticker]
+        if row.date in set(own["date"]) and abs(row.value - 1.0) > 0.05:
+            break
+    else:
+        pytest.fail("no split")
+    at = int(np.searchsorted(sessions, np.datetime64(row.date)))
+    prior = prior_file(tmp_path / "prior.csv", [(row.ticker, 100), ("CASH", 1e7)])
+    for late, told in ((-1, False), (0, True), (4, True), (6, False)):
+        found = choose(three_years, "risk4", configured(), date=sessions[at + late].item(), prior=prior)
+        splits = found.summary["prior"]["splits"]
+        assert (row.ticker in splits) == told
+        assert any(row.ticker in note and "split" in note for note in found.summary["notes"]) == told
+        if told:
+            assert splits[row.ticker] == pytest.approx(row.value, rel=0.005)
+
+
+def test_what_is_too_small_to_be_sold_stays_in_the_files(three_years, tmp_path):
+    """So that the next day's holdings have it."""
+    date = three_years.context().sessions[-40].item()
+    settings = configured("equity.live.min_trade=5000.0")
+    wanted = weights_of(choose(three_years, "risk4", settings, date=date))
+    prices = three_years.read("sep_base_academic")
+    other = next(t for t in prices[prices["date"] == date]["ticker"] if t not in wanted)
+    prior = prior_file(tmp_path / "prior.csv", [(other, 3), ("CASH", 1e7)])
+    found = choose(three_years, "risk4", settings, date=date, prior=prior)
+    [kept] = [row for row in found.picks.to_pylist() if row["ticker"] == other]
+    assert (kept["shares"], kept["weight"]) == (3, 0.0)
+    assert other not in {row["ticker"] for row in found.trades.to_pylist()}
 
 
 def test_a_real_short_on_the_list_may_stay_but_not_grow(three_years, tmp_path):
@@ -508,6 +558,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(three_years, tmp_path):
     twice = prior_file(tmp_path / "twice.csv", [("AAA", 5), ("AAA", 7)])
     bare = prior_file(tmp_path / "bare.csv", [("AAA",)], ("ticker",))
     blank = prior_file(tmp_path / "blank.csv", [("AAA", "")])
+    rich = prior_file(tmp_path / "rich.csv", [("CASH", 1e300)])
     saturday = date + dt.timedelta(days=(5 - date.weekday()) % 7)
     cases = [
         ({**good, "prior": unknown}, (), r"NOSUCH \(line 3\)"),
@@ -517,6 +568,8 @@ def test_what_is_wrong_is_said_and_nothing_is_written(three_years, tmp_path):
         ({**good, "prior": blank}, (), "line 2: AAA has neither"),
         ({**good, "prior": tmp_path / "no.csv"}, (), "is not a file"),
         ({**good, "capital": -1.0}, (), "above 0"),
+        ({**good, "capital": 1e300}, (), "--capital: .* more than any market takes"),
+        ({**good, "prior": rich}, (), "rich.csv, positions.* more than any market takes"),
         ({**good, "date": saturday}, (), "no session; the nearest earlier one is"),
         ({**good, "date": dt.date(1990, 1, 1)}, (), "the data begin on"),
         (good, ("equity.live.min_names=100",), "a decision needs 100"),

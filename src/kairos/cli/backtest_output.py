@@ -1,5 +1,7 @@
 """What the console says of backtests, of their comparison and of a repetition."""
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +15,31 @@ if TYPE_CHECKING:
 
 
 def print_worth(found: "Sequence[tuple[BacktestResult, Run]]") -> None:
-    """Print what looks ahead, the deflated Sharpe ratios, and the bridge from the manual's numbers."""
-    for result, _ in found:
+    """Print what looks ahead, which limits gave way, deflated Sharpe ratios, and the bridge."""
+    for result, run in found:
         name = result.strategy.name
         for line in result.looks_ahead:
             console.note(f"{name}: {line}")
+        _print_relaxed(result, run)
         if result.bridge is not None:
             _print_bridge(result)
         if result.deflation is not None:
             console.say(f"{name}: {result.deflation.sentence}")
+
+
+def _print_relaxed(result: "BacktestResult", run: "Run") -> None:
+    decided = result.simulation.decided
+    relaxed = [decision for decision in decided if decision.book.relaxed]
+    if not relaxed:
+        return
+    kinds = Counter(kind for decision in relaxed for kind in {one.kind for one in decision.book.relaxed})
+    day = result.simulation.market.frame.sessions[relaxed[0].row]
+    gave = ", ".join(f"{kind} gave way at {n:,}" for kind, n in kinds.most_common())
+    table = json.loads(run.headline)["table"].replace("results", "limits", 1)
+    console.note(
+        f"{result.strategy.name}: limits could not hold together at {len(relaxed):,} of {len(decided):,} "
+        f"decisions, first on {day}: {gave}; each is in {table}"
+    )
 
 
 def _print_bridge(result: "BacktestResult") -> None:

@@ -392,6 +392,18 @@ class Strategy(StrategyDefaults):
             raise ValueError("book = 'optimised' needs candidates on both sides: set top_n and bottom_n")
         limits = ("max_name", "max_sector", "max_sector_net", "max_beta", "max_exposures", "turnover")
         limited = [key for key in limits if getattr(self, key) not in (None, {})]
+        if self.mix.strategies:
+            others = ("require", "min_adv", "bottom_n", "allow_cash")
+            idle = [*limited, *(key for key in others if getattr(self, key))]
+            if idle or self.book != "scored":
+                raise ValueError(
+                    f"{[*idle, 'book'][0]} has no effect on a mix, which holds what its parts decide: "
+                    f"set it in the entries of {', '.join(self.mix.strategies)}"
+                )
+        if self.book == "optimised" and self.optimise.risk_aversion == 0.0:
+            raise ValueError("optimise.risk_aversion must be above 0; the empty text aims at target_vol")
+        if self.book == "optimised" and self.optimise.risk_aversion is None and not self.target_vol:
+            raise ValueError("book = 'optimised' needs a target_vol to aim at, or optimise.risk_aversion")
         if self.book == "scored" and limited:
             raise ValueError(
                 f"{limited[0]} is set, but book = 'scored' keeps no limit: use 'nearest' or 'optimised'"

@@ -162,14 +162,17 @@ def within_limits(
         traded=traded,
     )
     wide, relaxed = reachable(limits)
+    half = np.inf if strategy.turnover is None else strategy.turnover / 2.0
 
-    def selling(most: float) -> Solution | None:
-        after = np.where(leaving, _after_sales(previous, aim, leaving, rest, most), np.inf)
-        lower, upper = np.maximum(wide.lower, -after), np.minimum(wide.upper, after)
-        return within(aim, replace(wide, lower=lower, upper=upper), worth)
+    def after(sold: Limits, which: Mask, most: float) -> Limits:
+        left = np.where(which, _after_sales(previous, aim, which, rest, most), np.inf)
+        return replace(sold, lower=np.maximum(sold.lower, -left), upper=np.minimum(sold.upper, left))
 
-    found = most_sold(selling, np.inf if strategy.turnover is None else strategy.turnover / 2.0)
-    found = nearest(aim, limits) if found is None else replace(found, relaxed=relaxed)
+    found = most_sold(lambda most: within(aim, after(wide, leaving, most), worth), half)
+    if found is not None:
+        found = replace(found, relaxed=relaxed)
+    else:  # what vanishes does so all the same
+        found = nearest(aim, after(limits, leaving & (aim == 0.0), half))
     worth.update(found.worth)
     return _book(names, found, limits)
 

@@ -180,25 +180,33 @@ class Limits:
     def usage(self, weight: Vector) -> list[Usage]:
         """How close a book is to each limit, in the order names, rules, turnover, participation."""
         found, size, step = [], np.abs(weight), np.abs(weight - self.previous)
-        farthest = step if self.traded is None else np.maximum(step, np.abs(weight - self.traded))
         if len(weight):
             at = _closest(self.name - size)
             found.append(_upto("name", "weight of a name", size[at], self.name[at]))
         for rule, value in zip(self.rules, self.values(weight).tolist(), strict=True):
             low, high = value - rule.low, rule.high - value
-            limit, slack = (rule.low, low) if low < high else (rule.high, high)
+            nearer = low < high
+            if (
+                rule.kind == "budget" and rule.low < rule.high
+            ):  # cash is allowed: told is what may be invested
+                nearer = abs(rule.low) > abs(rule.high)
+            limit, slack = (rule.low, low) if nearer else (rule.high, high)
             found.append(Usage(rule.kind, rule.label, value, limit, slack))
         if np.isfinite(self.turnover):
             found.append(_upto("turnover", "turnover", step.sum(), self.turnover))
-        some = np.isfinite(self.largest)
-        if some.any():
-            with np.errstate(divide="ignore", invalid="ignore"):
-                part = np.nan_to_num(
-                    farthest / self.largest, posinf=np.inf
-                )  # what may not trade, and doesn't: 0
-            at = _closest(np.where(some, 1.0 - part, np.inf))
-            found.append(_upto("participation", "participation", farthest[at], self.largest[at]))
-        return found
+        return [*found, *self._participation(weight, step)]
+
+    def _participation(self, weight: Vector, step: Vector) -> list[Usage]:
+        """Of the name that takes the largest part of its limit; what can't trade, and doesn't, has none."""
+        change = step if self.traded is None else np.maximum(step, np.abs(weight - self.traded))
+        still = self.largest <= (0.0 if self.traded is None else np.abs(self.previous - self.traded))
+        some = np.isfinite(self.largest) & (~still | (change > self.largest + HOLDS))
+        if not some.any():
+            return []
+        with np.errstate(divide="ignore", invalid="ignore"):
+            part = np.nan_to_num(change / self.largest, posinf=np.inf)
+        at = _closest(np.where(some, 1.0 - part, np.inf))
+        return [_upto("participation", "participation", change[at], self.largest[at])]
 
     def broken(self, weight: Vector) -> list[Usage]:
         """The limits that a book breaks; sides and directions of trade count as limits on names."""

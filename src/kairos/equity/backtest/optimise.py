@@ -128,16 +128,10 @@ class Optimiser:
     def __post_init__(self) -> None:
         if self.cost_model not in COST_MODELS:
             raise InputError(f"cost model {self.cost_model!r} is unknown; choose {' or '.join(COST_MODELS)}")
-        positive = {
-            "horizon": self.horizon,
-            "holding_period": self.holding_period,
-            "target_vol": self.target_vol,
-        }
-        for label, value in positive.items():
-            if not value > 0.0:
-                raise InputError(f"{label} must be positive, not {value}")
-        if self.risk_aversion is not None and not self.risk_aversion > 0.0:
-            raise InputError(f"risk_aversion must be positive, not {self.risk_aversion}")
+        aim = "target_vol" if self.risk_aversion is None else "risk_aversion"
+        for label in ("horizon", "holding_period", aim):
+            if not getattr(self, label) > 0.0:
+                raise InputError(f"{label} must be positive, not {getattr(self, label)}")
 
     def solve(self, decision: Decision) -> Solution:
         """The best book of a decision; `Solution.objective` is what is maximised, with its sign changed."""

@@ -70,6 +70,9 @@ def backtest(
     chosen = [settings.equity.strategy(name) for name in strategies]
     if not chosen:
         raise InputError(f"name a strategy: {', '.join(sorted(settings.equity.strategies))}")
+    twice = next((name for name in strategies if list(strategies).count(name) > 1), None)
+    if twice:
+        raise InputError(f"{twice} is named twice: name each strategy once")
     if trials < 0:
         raise InputError(f"--trials {trials}: pass the number of trials made elsewhere, 0 or more")
     store = open_store(db, settings)

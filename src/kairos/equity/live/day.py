@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from kairos.settings import Live
 
 
+SPLIT = 0.01
+"""Least change of a stock's number of shares that is a split and not the rounding of prices."""
+
 NEW_YORK, LONGEST = "XNYS", dt.timedelta(days=21)
 """The calendar that data are held against, and days that surely hold a session of it."""
 
@@ -48,13 +51,14 @@ def session_of(context: Context, date: dt.date | None) -> int:
         The date is no session, or prices of later sessions wait for a build.
     """
     sessions = context.sessions
-    if date is None:
+    if date is None or date > sessions[-1].item():
         newest = max((part.hi for part in context.table("sep_base").parts if part.hi), default=None)
         if newest is not None and newest > sessions[-1].item():
             raise InputError(
                 f"prices run to {newest}, but the tables are built to {sessions[-1]}: run "
                 f"`kairos equity build`, or ask for --date {sessions[-1]}"
             )
+    if date is None:
         return len(sessions) - 1
     row = int(np.searchsorted(sessions, np.datetime64(date, "D"), side="right")) - 1
     if row < 0:
@@ -167,6 +171,21 @@ class Day:
         age = np.where(known.any(axis=0), np.argmax(known[::-1], axis=0), np.nan)
         carry(traded)
         return traded[-1], age
+
+    def splits(self, sessions: int) -> Vector:
+        """(N,) shares that one share has become by splits of the last sessions, 1.0 where there was none.
+
+        From prices as traded over split-adjusted ones, which are rounded: a change below 1 % is none.
+        """
+        rows = np.arange(max(self.row - sessions, 0), self.row + 1)
+        columns = (f"{PRICES}.closeunadj", f"{PRICES}.close")
+        traded, adjusted = (self.panels.some(name, rows).values for name in columns)
+        factor = traded / adjusted
+        backwards = factor[::-1].copy()
+        carry(factor)
+        carry(backwards)
+        became = backwards[-1] / factor[-1]
+        return np.where(np.abs(became - 1.0) > SPLIT, np.round(became, 4), 1.0)
 
     def sectors(self) -> np.ndarray[tuple[int], np.dtype[np.object_]]:
         """(N,) name of each listing's sector."""

@@ -38,6 +38,8 @@ class Request:
         What is really held.
     barred : (b,) int
         Columns of names that can't be shorted anew.
+    strangers : tuple of str
+        Names of that list that have never been listed up to the day.
     """
 
     strategy: Strategy
@@ -45,6 +47,7 @@ class Request:
     lower_is_better: bool
     prior: Holdings | None
     barred: Index
+    strangers: tuple[str, ...] = ()
 
     @property
     def capital(self) -> float:
@@ -84,7 +87,8 @@ def decide(request: Request, day: Day, price: Vector) -> tuple[Simulation, dict[
             return Desk(None, request.barred)
         names = request.prior.names
         weight = request.prior.shares * price[names] / request.capital
-        lacks = _lacking(request.strategy, signals, row, names)
+        mix = request.strategy.mix.strategies  # which is decided on other books than the real one
+        lacks = {} if mix else _lacking(request.strategy, signals, row, names)
         dropped.update(
             zip(day.panels.frame.tickers[names[list(lacks)]].tolist(), lacks.values(), strict=True)
         )

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from kairos.settings import Strategy
 
 
+LARGEST = 1e12
+"""USD of a book above which a number in a file or a command is a slip."""
+
+
 @dataclass(frozen=True)
 class Picks:
     """The book of a day.
@@ -41,9 +45,9 @@ class Picks:
     date : date
         The session after whose close the book is decided.
     picks : Table
-        One row a wanted name: rank (by alpha among the names that pass the filter), ticker, weight (of
-        capital), sector, alpha_z, vol_blend, adv_20 (USD), price (as traded, USD), target_value (USD), and
-        the shares held after the trades.
+        One row a name that is wanted, or still held after the trades: rank (by alpha among the names that
+        pass the filter), ticker, weight (of capital), sector, alpha_z, vol_blend, adv_20 (USD), price (as
+        traded, USD), target_value (USD), and the shares held after the trades.
     trades : Table
         ticker, action (buy, sell, short, cover), shares, price, trade_value, current_value, target_value,
         estimated_cost (USD). What crosses zero stands in two rows.
@@ -132,13 +136,19 @@ def picks(
         if capital is None and not worth > 0.0:
             raise InputError(f"{prior}: positions and cash are worth {worth:,.2f} USD; give --capital")
     funds = capital or worth or wanted.backtest.capital
+    _check_size(funds, "--capital" if capital or prior is None else f"{prior}, positions and cash together")
+    if held is not None:
+        gross = float(np.abs(held.shares) @ price[held.names])
+        _check_size(gross, f"{prior}, positions")
+    barred, strangers = _barred(hard_to_borrow, day)
     engine = wanted.backtest.model_copy(update={"end": day.date, "capital": funds})
     request = Request(
         strategy=wanted.model_copy(update={"backtest": engine}),
         alpha=column,
         lower_is_better=lower_is_better,
         prior=held,
-        barred=_barred(hard_to_borrow, day),
+        barred=barred,
+        strangers=tuple(strangers),
     )
     run, dropped = decide(request, day, price)
     names = run.decided[-1].eligible
@@ -163,9 +173,17 @@ def _tables(context: Context, strategy: Strategy, column: str) -> list[str]:
     return ["sep_base", PRICES, "universe", *names, sizing]
 
 
-def _barred(path: Path | None, day: Day) -> Index:
-    """Columns of the names that can't be shorted; what the panels don't have can't be shorted anyway."""
+def _barred(path: Path | None, day: Day) -> tuple[Index, list[str]]:
+    """Columns of the names that can't be shorted, and tickers that have never been listed up to the day."""
     if path is None:
-        return np.zeros(0, dtype=np.int64)
-    column = columns_of_tickers(day, read_tickers(path))
-    return np.unique(column[column >= 0])
+        return np.zeros(0, dtype=np.int64), []
+    tickers = read_tickers(path)
+    column = columns_of_tickers(day, tickers)
+    return np.unique(column[column >= 0]), [tickers[i] for i in np.flatnonzero(column < 0)]
+
+
+def _check_size(funds: float, where: str) -> None:
+    if funds > LARGEST:
+        raise InputError(
+            f"{where}: {funds:,.0f} USD is more than any market takes ({LARGEST:,.0f}): check it"
+        )

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from kairos.equity.live.decision import Request
     from kairos.equity.live.schedule import Schedule
     from kairos.equity.live.ticket import Ticket
+    from kairos.settings import Strategy
+
+
+ROUNDED = 1e-3
+"""Of what a session may trade: lots that exceed it by less don't take another one."""
 
 
 def summary(
@@ -46,7 +51,7 @@ def summary(
         Held names that were sold because something is unknown of them, and what.
     """
     strategy, decision = request.strategy, run.decided[-1]
-    reach = list(reach)
+    reach, splits = list(reach), _splits(request, day)
     found = {
         "date": day.date,
         "fill": plan.fill,
@@ -68,13 +73,14 @@ def summary(
             {"kind": r.kind, "limit_of": r.label, "limit": r.limit, "relaxed_to": r.relaxed}
             for r in decision.book.relaxed
         ],
-        "rounded": _rounded(made),
+        "rounded": _rounded(strategy, made),
         "parts": _parts(request, run),
         "cash": _cash(request, made),
         "trading": _trading(made),
         "slow": _slow(request, made),
-        "prior": _prior(request, dropped),
+        "prior": _prior(request, splits, dropped),
         "hard_to_borrow": day.panels.frame.tickers[request.barred].tolist(),
+        "hard_to_borrow_unknown": list(request.strangers),
         "without_price_today": {
             str(made.ticker[i]): {"sessions_old": age[made.names[i]]}
             for i in np.flatnonzero(age[made.names] != 0.0)
@@ -86,7 +92,7 @@ def summary(
             "on_calendar": plan.regular,
             "next": [{"decision": decided, "fill": filled} for decided, filled in plan.following],
         },
-        "notes": _notes(request, day, reach, plan),
+        "notes": _notes(request, day, splits, reach, plan),
         "configuration": strategy.model_dump(mode="json"),
     }
     plain: dict[str, Any] = _plain(found)
@@ -122,10 +128,19 @@ def _limits(run: Simulation) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _rounded(made: Ticket) -> list[dict[str, Any]]:
-    """What whole lots make of the limits over many names: of the raw book as decided, and as traded."""
+def _rounded(strategy: Strategy, made: Ticket) -> list[dict[str, Any]]:
+    """What whole lots make of the limits: of the raw book as decided, and as traded."""
     exact, traded = (np.nan_to_num(shares * made.unit) for shares in (made.target, made.after))
-    return [
+    held = np.nan_to_num(made.current * made.unit)
+    found = []
+    if strategy.max_name is not None:
+        largest = (np.abs(book).max(initial=0.0) for book in (exact, traded))
+        found.append(("name", "weight of a name", strategy.max_name, *largest))
+    if strategy.turnover is not None:
+        moved = (np.abs(book - held).sum() for book in (exact, traded))
+        found.append(("turnover", "turnover", strategy.turnover, *moved))
+    keys = ("kind", "limit_of", "limit", "decided", "traded")
+    return [dict(zip(keys, row, strict=True)) for row in found] + [
         {"kind": rule.kind, "limit_of": rule.label, "limit": rule.high, "decided": before, "traded": after}
         for rule, before, after in zip(
             made.rules, over_many(made.rules, exact), over_many(made.rules, traded), strict=True
@@ -190,12 +205,14 @@ def _slow(request: Request, made: Ticket) -> list[dict[str, Any]]:
     value = np.abs(np.nan_to_num(made.trade * made.price))
     part = np.divide(value, made.adv, out=np.zeros(len(value)), where=made.adv > 0.0)
     return [
-        {"ticker": made.ticker[i], "share_of_adv": part[i], "sessions": math.ceil(part[i] / share)}
-        for i in np.flatnonzero(part > share)
+        {"ticker": made.ticker[i], "share_of_adv": part[i], "sessions": math.ceil(part[i] / share - ROUNDED)}
+        for i in np.flatnonzero(part > share * (1.0 + ROUNDED))
     ]
 
 
-def _prior(request: Request, dropped: Mapping[str, str]) -> dict[str, Any] | None:
+def _prior(
+    request: Request, splits: Mapping[str, float], dropped: Mapping[str, str]
+) -> dict[str, Any] | None:
     if request.prior is None:
         return None
     mix = bool(request.strategy.mix.strategies)
@@ -204,10 +221,24 @@ def _prior(request: Request, dropped: Mapping[str, str]) -> dict[str, Any] | Non
         "decided_on": "simulated books of the parts" if mix else "prior",
         "paid_out": [vars(holding) for holding in request.prior.paid_out],
         "sold_because_unknown": dict(dropped),
+        "splits": splits,
     }
 
 
-def _notes(request: Request, day: Day, reach: Iterable[Reach], plan: Schedule) -> list[str]:
+def _splits(request: Request, day: Day) -> dict[str, float]:
+    """Shares that a share of what is really held has become since the decision before."""
+    if request.prior is None:
+        return {}
+    names = request.prior.names
+    became = day.splits(request.strategy.backtest.rebalance_every)[names]
+    return {
+        str(day.panels.frame.tickers[names[i]]): became[i] for i in np.flatnonzero(became != 1.0).tolist()
+    }
+
+
+def _notes(
+    request: Request, day: Day, splits: Mapping[str, float], reach: Iterable[Reach], plan: Schedule
+) -> list[str]:
     strategy, context = request.strategy, day.context
     found = list(warnings_of(context, request.alpha))
     if strategy.regimes or strategy.mix.strategies:
@@ -224,8 +255,19 @@ def _notes(request: Request, day: Day, reach: Iterable[Reach], plan: Schedule) -
             "a mix is decided on the simulated books of its parts, as no one can tell which part of a real "
             "book is whose; the trades are those from the real book"
         )
+    found += [
+        f"{ticker} was split, {shares:g} shares for one, since the decision before: the holdings must count "
+        f"the shares of {day.date}"
+        for ticker, shares in splits.items()
+    ]
     if len(request.barred):
         found.append("what is hard to borrow is no candidate for a short, so the backtest may differ")
+    if request.strangers:
+        some = ", ".join(request.strangers[:5]) + (", …" if len(request.strangers) > 5 else "")
+        found.append(
+            f"hard to borrow: {len(request.strangers)} tickers are in no table up to {day.date} ({some}); "
+            "tickers are written as in the prices"
+        )
     return list(dict.fromkeys([*found, *stale(reach)]))
 
 

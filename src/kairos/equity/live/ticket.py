@@ -82,8 +82,8 @@ class Ticket:
         return self.current + self.trade
 
     def picks(self) -> pa.Table:
-        """The wanted names, the largest first."""
-        wanted = np.flatnonzero(self.weight != 0.0)
+        """The names that are wanted, or held after the trades, the largest first."""
+        wanted = np.flatnonzero((self.weight != 0.0) | (self.after != 0.0))
         wanted = wanted[np.argsort(-np.abs(self.weight[wanted]), kind="stable")]
 
         def number(values: Vector) -> pa.Array:

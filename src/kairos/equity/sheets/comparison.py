@@ -153,7 +153,8 @@ def _differences(found: Comparison) -> Section:
                 for name, g in zip(pairs, found.gaps, strict=True)
             ],
             caption="The adjusted p keeps the risk that any of the differences on this page is called real "
-            "without being so.",
+            "without being so. Intervals are percentiles of resampled differences, p-values are from resampled "
+            "t statistics: at the border they need not agree.",
         ),
         *blocks,
     ]
