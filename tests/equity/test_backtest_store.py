@@ -666,6 +666,10 @@ def test_the_manuals_accounting_by_hand(bt_db: Path) -> None:
     raw = np.array(found["port_ret_raw"])
     scale = min(0.20 / (raw.std(ddof=1) * np.sqrt(252 / 5)), 2.0)
     np.testing.assert_allclose(found["port_ret"], scale * raw, rtol=0, atol=1e-12)
+    assert result.simulation.scales == pytest.approx([scale] * len(result.simulation.scales))
+    weights = result.fills()
+    np.testing.assert_allclose(weights["target"], scale * np.array(weights["target_raw"]), atol=1e-12)
+    assert found["n_positions"][-1] == 12  # whoever decides last can't know the next decision's prices
     assert not any(found["cost"])
     assert result.performance.sharpe == pytest.approx(raw.mean() / raw.std(ddof=1) * np.sqrt(252 / 5))
     headline = json.loads(run.headline)

@@ -299,6 +299,11 @@ class Backtest(Section):
     costs: Costs
     volatility: Volatility
 
+    @property
+    def scales_by_all(self) -> bool:
+        """Whether a volatility target goes by the whole sample, which looks ahead; by rebalances it does."""
+        return self.volatility.estimate == "full_sample" or self.manual.per_rebalance
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.start and self.end and self.start > self.end:

@@ -89,4 +89,4 @@ def look_ahead(strategy: Strategy, parts: Iterable[Strategy]) -> list[str]:
 def scaled_by_all(strategy: Strategy, parts: Iterable[Strategy]) -> bool:
     """Whether a book, or a part of it, is scaled by the volatility of the whole sample."""
     targets = [one.target_vol for one in (strategy, *parts)]
-    return strategy.backtest.volatility.estimate == "full_sample" and any(targets)
+    return strategy.backtest.scales_by_all and any(targets)

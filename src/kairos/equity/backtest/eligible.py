@@ -31,8 +31,8 @@ class Filter:
     liquid : bool
         Whether its trades must have a cost: its dollar volume and volatility are known.
     ahead : int
-        The manual's filter, which knows the future: a price so many sessions later, at most on row `last`;
-        0 for none.
+        The manual's filter, which knows the future: a price so many sessions later, where that is not after
+        row `last`; 0 for none.
     """
 
     needs: tuple[str, ...]
@@ -56,8 +56,8 @@ class Filter:
             left_out = int((named & ~known).sum())
             named &= known
         named &= self._known(signals, t)
-        if self.ahead:
-            named &= market.priced[t + self.ahead] if t + self.ahead <= self.last else False
+        if self.ahead and t + self.ahead <= self.last:
+            named &= market.priced[t + self.ahead]
         names = np.flatnonzero(named)
         sizing = signals.today["sizing"][t, names] if "sizing" in self.needs else None
         return CrossSection(names, signals.alpha[t, names], sizing), left_out

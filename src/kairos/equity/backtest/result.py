@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from kairos.equity.backtest.compat import look_ahead, survivorship
-from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR, whole_sample
+from kairos.equity.backtest.scaling import periods_per_year, whole_sample
 from kairos.equity.backtest.simulate import Simulation
 from kairos.equity.backtest.strategy import union
 from kairos.evaluation.growth import annual_return
@@ -94,20 +94,12 @@ class BacktestResult:
     @property
     def periods_per_year(self) -> float:
         """Returns a year."""
-        return SESSIONS_PER_YEAR / (self.strategy.backtest.rebalance_every if self.per_rebalance else 1)
+        return periods_per_year(self.strategy)
 
-    @cached_property
+    @property
     def starts(self) -> Index:
-        """(P,) first row of each period, counted from the first fill.
-
-        A period is a session. By rebalances it begins with the session after a fill, and the first one with
-        the first fill, on which nothing is earned yet.
-        """
-        days = self.rows.stop - self.rows.start
-        if not self.per_rebalance:
-            return np.arange(days)
-        fills = np.array(self.simulation.fills) - self.rows.start
-        return np.concatenate([[0], fills[(fills > 0) & (fills < days - 1)] + 1])
+        """(P,) first row of each period, counted from the first fill."""
+        return self.simulation.starts
 
     @property
     def ends(self) -> Index:
@@ -116,7 +108,7 @@ class BacktestResult:
 
     def compounded(self, daily: Series) -> Series:
         """(P,) return of each period from the daily ones."""
-        return np.multiply.reduceat(1.0 + daily, self.starts) - 1.0
+        return self.simulation.compounded(daily)
 
     def summed(self, daily: Series) -> Series:
         """(P,) sum over each period of daily amounts."""
@@ -137,7 +129,7 @@ class BacktestResult:
     def ret(self) -> Series:
         """(P,) net return of the scaled book; by rebalances the raw one times the whole sample's scale."""
         if self.per_rebalance:
-            return self.ret_raw * self._scale(self.ret_raw)
+            return self.ret_raw * self.simulation.scales[0]
         return self.simulation.scaled.ret[self.rows]
 
     @property
@@ -149,11 +141,8 @@ class BacktestResult:
     def bench(self) -> Series:
         """(P,) return of the benchmark scaled to the volatility target."""
         if self.per_rebalance:
-            return self.bench_raw * self._scale(self.bench_raw)
+            return self.bench_raw * whole_sample(self.strategy, self.bench_raw, self.periods_per_year)
         return self.bench_daily
-
-    def _scale(self, returns: Series) -> float:
-        return whole_sample(self.strategy, returns, self.periods_per_year)
 
     @property
     def judged(self) -> Series:

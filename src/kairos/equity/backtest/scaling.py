@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 SESSIONS_PER_YEAR = 252
 
 
+def periods_per_year(strategy: Strategy) -> float:
+    """Returns a year: one a session, or one a rebalance as the manual has it."""
+    engine = strategy.backtest
+    return SESSIONS_PER_YEAR / (engine.rebalance_every if engine.manual.per_rebalance else 1)
+
+
 def trailing(strategy: Strategy, past: Vector) -> float:
     """Scale from the last `window` raw net returns up to the decision; 1 with fewer than `min_obs`."""
     rules = strategy.backtest.volatility

@@ -16,7 +16,7 @@ from kairos.equity.backtest.costs import Costs, Vector
 from kairos.equity.backtest.eligible import Filter, sections
 from kairos.equity.backtest.hold import Held, hold
 from kairos.equity.backtest.market import Market
-from kairos.equity.backtest.scaling import trailing, whole_sample
+from kairos.equity.backtest.scaling import periods_per_year, trailing, whole_sample
 from kairos.equity.backtest.signals import Signals
 from kairos.equity.backtest.strategy import Desk, Holding, Target
 from kairos.errors import InputError
@@ -74,6 +74,24 @@ class Simulation:
     def fills(self) -> list[int]:
         """Rows of their fills."""
         return [d.row + self.strategy.backtest.lag for d in self.filled]
+
+    @cached_property
+    def starts(self) -> Index:
+        """(P,) first row of each period, counted from the first fill.
+
+        A period is a session. By rebalances it begins with the session after a fill, and the first one with
+        the first fill, on which nothing is earned yet.
+        """
+        days = self.last + 1 - self.first
+        if not self.strategy.backtest.manual.per_rebalance:
+            return np.arange(days)
+        fills = np.array(self.fills) - self.first
+        return np.concatenate([[0], fills[(fills > 0) & (fills < days - 1)] + 1])
+
+    def compounded(self, daily: Vector) -> Vector:
+        """(P,) return of each period from the daily ones since the first fill."""
+        found: Vector = np.multiply.reduceat(1.0 + daily, self.starts) - 1.0
+        return found
 
     @property
     def scales(self) -> list[float]:
@@ -197,9 +215,12 @@ def simulate(
     def run(chosen: Strategy, scale_of: Callable[[Vector], float]) -> Simulation:
         return _simulate(market, signals, chosen, rows, last, runs, shared, scale_of, desk)
 
-    if strategy.target_vol and strategy.backtest.volatility.estimate == "full_sample":
+    if strategy.target_vol and strategy.backtest.scales_by_all:
         plain = run(strategy.model_copy(update={"target_vol": 0.0}), lambda _: 1.0)
-        fixed = whole_sample(strategy, plain.raw.ret[max(plain.first, 0) : last + 1])
+        returns = (
+            plain.raw.ret[:0] if plain.first < 0 else plain.compounded(plain.raw.ret[plain.first : last + 1])
+        )
+        fixed = whole_sample(strategy, returns, periods_per_year(strategy))
         return run(strategy, lambda _: fixed)
     return run(strategy, lambda past: trailing(strategy, past))
 

@@ -71,8 +71,10 @@ def bridge_section(result: BacktestResult) -> list[Section]:
                         Column("Max drawdown", "percent"),
                     ],
                     rows=rows,
-                    caption="Steps are cumulative: in another order each would have another size. Making the "
-                    f"manual's universe took {result.bridge.seconds:.1f} s.",
+                    caption="Steps are cumulative: in another order each would have another size. Costs are "
+                    "half-spread, impact, borrow and financing, and that a session trades only so much of a "
+                    f"name's volume. Making the manual's universe took {result.bridge.seconds:.1f} s, less "
+                    "where another run had made it.",
                 ),
             ],
         )
