@@ -257,6 +257,34 @@ def test_a_comparison_equals_plain_numpy_on_the_stored_returns(rc_db: Path) -> N
     own = found.runs[0]
     assert own.sharpe[0] < own.headline["sharpe"] < own.sharpe[1]
     assert found.labels == ["wide", "narrow", "other"]
+    np.testing.assert_allclose(found.shared, ratio)
+    for key in ("gross", "beta_port", "n_positions"):
+        np.testing.assert_array_equal(own.exposure[key], tables[0][key].to_numpy())
+
+
+def test_runs_that_count_otherwise_stay_apart_from_those_that_count_alike(
+    rc_db: Path, tmp_path: Path
+) -> None:
+    """One return a rebalance beside two of one a session: the two are compared as if they were alone."""
+    db = rc_copy(rc_db, tmp_path)
+    rc_run(db, "risky", "turnover=0.1", strategy="risk4")
+    rc_run(db, "coarse", "equity.backtest.manual.per_rebalance=true", "top_n=20")
+    found = compare(db, ["wide", "coarse", "risky"], settings=load())
+    alone = compare(db, ["wide", "risky"], settings=load())
+    assert [(gap.first, gap.second) for gap in found.gaps] == [(0, 2)]
+    assert found.gaps[0].difference == alone.gaps[0].difference
+    np.testing.assert_array_equal(np.isnan(found.shared), [False, True, False])
+    np.testing.assert_array_equal(found.days, alone.days)
+    assert any("compared in pairs with the others is coarse" in line for line in found.warnings)
+    page = comparison_page(found, "equity compare").render()
+    for text in (
+        "Exposures",
+        "Use of the limit: turnover",
+        "risky: binds",
+        "on the shared dates",
+        "Behind it",
+    ):
+        assert text in page
 
 
 def test_only_what_differs_is_listed(rc_db: Path) -> None:

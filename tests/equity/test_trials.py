@@ -225,8 +225,9 @@ def test_sentences_say_what_was_found() -> None:
         f"The best of 37 trials on these data and 10 made elsewhere would be expected to show a Sharpe ratio "
         f"of {found.threshold * year:.2f} a year if all were worthless; this one shows "
         f"{found.sharpe * year:.2f}. The confidence that its true Sharpe ratio is above 0 is "
-        f"{found.deflated:.1%}, which is not significant at 5 %. The 2 trials whose daily returns still "
-        f"exist move like {effective_trials(panel):.1f} independent ones."
+        f"{found.deflated:.1%} after that choice ({found.published:.1%} by the published formula), which is "
+        f"not significant at 5 %. The 2 trials whose daily returns still exist move like "
+        f"{effective_trials(panel):.1f} independent ones."
     )
     alone = deflate(trials_of(row(99), []), noise(1) + 0.001, periods_per_year=252)
     assert alone.sentence.startswith("This is the only trial on these data by the ledger; this one shows")

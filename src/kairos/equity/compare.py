@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from kairos.equity.backtest.inputs import REGIMES
 from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
+from kairos.equity.backtest.signals import UNKNOWN
 from kairos.equity.context import open_store
 from kairos.equity.frame import Array, dates, numbers
 from kairos.equity.recorded import find_run, headline_of, leaves, namespace_of, stored
@@ -20,11 +22,13 @@ from kairos.equity.rerun import repeat
 from kairos.errors import InputError
 from kairos.evaluation.bootstrap import SEED, block_length, bootstrap_interval
 from kairos.evaluation.comparison import SharpeGap, sharpe_gaps
+from kairos.evaluation.sharpe import sharpe_ratio
 from kairos.settings import Settings
-from kairos.store import Store
+from kairos.store import Snapshot, Store
 from kairos.store.ledger import Run
 
 LEVEL = 0.90
+EXPOSURE = ("beta_port", "gross", "net", "n_positions")
 
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]
 
@@ -43,6 +47,10 @@ class Compared:
         The numbers of the ledger.
     dates, ret, bench : (T,)
         Net return of the scaled book and of its benchmark.
+    exposure : dict of str to (T,)
+        ``beta_port``, ``gross``, ``net``, ``n_positions`` of the scaled book.
+    limits : Table or None
+        How close each decision was to each limit; None where a later run has replaced it.
     sharpe, drawdown : (float, float)
         90 % bootstrap interval of the Sharpe ratio a year and of the deepest drawdown.
     note : str
@@ -55,6 +63,8 @@ class Compared:
     dates: Dates
     ret: Array
     bench: Array
+    exposure: dict[str, Array]
+    limits: pa.Table | None
     sharpe: tuple[float, float]
     drawdown: tuple[float, float]
     note: str
@@ -74,11 +84,16 @@ class Comparison:
     runs : sequence of Compared
         In the order asked for.
     days : (D,)
-        Dates that all runs have a return on.
+        Dates that all runs have a return on which count alike: one return a session, or one a rebalance,
+        whichever more of them do.
+    shared : (N,)
+        Sharpe ratio a year on those dates; NaN for runs that count otherwise.
     correlation : (N, N)
-        Of the returns on those dates; NaN where returns are of different length.
+        Of the returns on those dates; NaN for runs that count otherwise.
     gaps : list of SharpeGap
         Differences of the Sharpe ratios on those dates, by pair; empty when they can't be compared.
+    regimes : (dates, labels), optional
+        The market's regime of each session, as the tables have it now.
     settings : list of (str, list)
         Keys of the configuration that differ, and each run's value as JSON.
     warnings : list of str
@@ -87,10 +102,12 @@ class Comparison:
 
     runs: Sequence[Compared]
     days: Dates
+    shared: Array
     correlation: Array
     gaps: list[SharpeGap]
     settings: list[tuple[str, list[str]]]
     warnings: list[str]
+    regimes: tuple[Dates, np.ndarray[Any, Any]] | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -110,9 +127,10 @@ class Comparison:
                     "sharpe_interval": one.sharpe,
                     "drawdown_interval": one.drawdown,
                     "note": one.note,
+                    "sharpe_on_common_dates": float(shared),
                     **one.headline,
                 }
-                for one in self.runs
+                for one, shared in zip(self.runs, self.shared, strict=True)
             ],
             "common_dates": len(self.days),
             "correlation": self.correlation,
@@ -153,16 +171,38 @@ def compare(db: Path, names: Sequence[str], *, settings: Settings, namespace: st
     if len(meant) < 2:
         raise InputError("a comparison needs two runs or more; the table runs lists them")
     runs = [_compared(store, run, label, settings) for run, label in zip(meant, _labels(meant), strict=True)]
-    days = reduce(np.intersect1d, [one.dates for one in runs])
-    ret = np.column_stack([one.ret[np.isin(one.dates, days)] for one in runs])
-    correlation, gaps = np.full((len(runs), len(runs)), np.nan), []
-    periods = {one.periods_per_year for one in runs}
-    if len(periods) == 1 and len(days) > 2:
+    alike = _alike(runs)
+    days = reduce(np.intersect1d, [runs[i].dates for i in alike])
+    ret = np.column_stack([runs[i].ret[np.isin(runs[i].dates, days)] for i in alike])
+    shared, correlation, gaps = np.full(len(runs), np.nan), np.full((len(runs), len(runs)), np.nan), []
+    if len(alike) > 1 and len(days) > 2:
         with np.errstate(divide="ignore", invalid="ignore"):
-            correlation = np.atleast_2d(np.corrcoef(ret, rowvar=False))
+            correlation[np.ix_(alike, alike)] = np.corrcoef(ret, rowvar=False)
+        year = runs[alike[0]].periods_per_year
+        shared[alike] = [sharpe_ratio(column, year) for column in ret.T]
         block = max(block_length(column) for column in ret.T)
-        gaps = sharpe_gaps(ret, periods.pop(), block=block, seed=SEED, level=LEVEL)
-    return Comparison(runs, days, correlation, gaps, _settings(meant), _warnings(runs, days))
+        gaps = [
+            replace(gap, first=alike[gap.first], second=alike[gap.second])
+            for gap in sharpe_gaps(ret, year, block=block, seed=SEED, level=LEVEL)
+        ]
+    settings_apart, warnings = _settings(meant), _warnings(runs, alike, days)
+    return Comparison(
+        runs, days, shared, correlation, gaps, settings_apart, warnings, _regimes(now, namespace)
+    )
+
+
+def _alike(runs: Sequence[Compared]) -> list[int]:
+    """The runs with one return a session, or those with one a rebalance, whichever are more."""
+    periods = [one.periods_per_year for one in runs]
+    most = max(dict.fromkeys(periods), key=periods.count)
+    return [i for i, one in enumerate(periods) if one == most]
+
+
+def _regimes(snapshot: Snapshot, namespace: str) -> tuple[Dates, np.ndarray[Any, Any]] | None:
+    if not snapshot.has(REGIMES, namespace):
+        return None
+    rows = snapshot.read(REGIMES, ["date", "regime"], namespace=namespace)
+    return dates(rows["date"]), np.array([label or UNKNOWN for label in rows["regime"].to_pylist()], object)
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
@@ -174,7 +214,7 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _compared(store: Store, run: Run, label: str, settings: Settings) -> Compared:
-    daily, note = stored(store, run), ""
+    daily, limits, note = stored(store, run), stored(store, run, "limits"), ""
     if daily is None:
         daily, note = _repeated(store, run, label, settings)
     ret, headline = numbers(daily["port_ret"]), headline_of(run)
@@ -187,6 +227,8 @@ def _compared(store: Store, run: Run, label: str, settings: Settings) -> Compare
         dates=dates(daily["date"]),
         ret=ret,
         bench=numbers(daily["bench_ret"]),
+        exposure={name: numbers(daily[name]) for name in EXPOSURE},
+        limits=limits,
         sharpe=(low * year, high * year),
         drawdown=bootstrap_interval(ret, "max_drawdown", block=block, seed=SEED, level=LEVEL),
         note=note,
@@ -230,7 +272,7 @@ def _settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
     return found
 
 
-def _warnings(runs: Sequence[Compared], days: Dates) -> list[str]:
+def _warnings(runs: Sequence[Compared], alike: Sequence[int], days: Dates) -> list[str]:
     found = [f"{one.label}: {line}" for one in runs for line in one.headline.get("looks_ahead", [])]
     found += [one.note for one in runs if one.note]
     if len({namespace_of(one.run) for one in runs}) > 1:
@@ -239,13 +281,14 @@ def _warnings(runs: Sequence[Compared], days: Dates) -> list[str]:
         found.append("The runs saw different prices: differences may come from the data.")
     if len({one.run.code_version for one in runs}) > 1:
         found.append("The runs were made by different versions of the code.")
-    if len({one.periods_per_year for one in runs}) > 1:
+    others = [one.label for i, one in enumerate(runs) if i not in alike]
+    if others:
         found.append(
-            "Some runs count one return a session and others one a rebalance: they are neither correlated "
-            "nor compared in pairs."
+            "Some runs count one return a session and others one a rebalance: neither correlated nor "
+            f"compared in pairs with the others {'is' if len(others) == 1 else 'are'} {', '.join(others)}."
         )
-    longest = max(len(one.dates) for one in runs)
-    if len(days) < longest:
+    longest = max(len(runs[i].dates) for i in alike)
+    if len(alike) > 1 and len(days) < longest:
         found.append(
             f"The runs share {len(days):,} dates; the longest has {longest:,}. Headline numbers are of each "
             "run's own period, correlations and differences of the shared dates."

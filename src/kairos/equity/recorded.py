@@ -63,13 +63,13 @@ def namespace_of(run: Run) -> str:
     return "main" if trial is None else trial.namespace
 
 
-def stored(store: Store, run: Run) -> pa.Table | None:
-    """The results of a run, of whatever snapshot still has them; None when a later run replaced them in all.
+def stored(store: Store, run: Run, kind: str = "results") -> pa.Table | None:
+    """The ``results``, ``weights`` or ``limits`` of a run, of whatever snapshot still has them.
 
-    The newest snapshot counts first. Results of a name are replaced by the next run of that name, but the
-    snapshots before it keep theirs.
+    None when a later run replaced them in all. The newest snapshot counts first. Results of a name are
+    replaced by the next run of that name, but the snapshots before it keep theirs.
     """
-    name, namespace = headline_of(run)["table"], namespace_of(run)
+    name, namespace = headline_of(run)["table"].replace("results", kind, 1), namespace_of(run)
     for snapshot in reversed(store.snapshots()):
         for space in dict.fromkeys((namespace, "main")):
             table = snapshot.tables.get((space, name))

@@ -139,6 +139,13 @@ class Band:
     high: float = 1.0
 
 
+REGIMES = (
+    "Behind it the regime: blue is a rising market, orange a falling one, white neither or unknown, and the "
+    "strip at the bottom marks high volatility."
+)
+"""What the bands of regimes behind a chart mean."""
+
+
 def lines(
     dates: Dates,
     series: Mapping[str, Series],

@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SIDES = ("Portfolio", "Benchmark", "Active")
 _TILES = 6
-_BANDS = (
-    " Behind it the regime: blue is a rising market, orange a falling one, and the strip at the bottom marks "
-    "high volatility."
-)
 _FULL_SHADE_MONTH = 0.10
 _FULL_SHADE_YEAR = 0.30
 
@@ -221,7 +217,8 @@ def _growth(sheet: TearSheet) -> Section:
                     charts.equity_curve(sheet.dates, sheet.wealth, split=sheet.out_of_sample_from),
                     sheet.bands,
                 ),
-                "Logarithmic: equal distances are equal percentages." + (_BANDS if sheet.bands else ""),
+                "Logarithmic: equal distances are equal percentages."
+                + (f" {charts.REGIMES}" if sheet.bands else ""),
                 f"Lines over time of the growth of 1 for: {names}.",
             ),
             Chart(

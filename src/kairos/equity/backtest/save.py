@@ -67,6 +67,7 @@ def _deflation(
         periods_per_year=result.periods_per_year,
         extra=trials,
         daily=daily_returns(snapshot, competing),
+        judged="raw net returns" if result.strategy.neutral else "active net returns",
     )
 
 

@@ -55,7 +55,7 @@ class Stress:
     Attributes
     ----------
     lags, costs, capitals : dict
-        By sessions of lag, by factor on all costs, by capital in USD.
+        By sessions of lag, by factor on half-spread, impact and borrow, by capital in USD.
     capacity : float
         Capital at which the net Sharpe ratio has fallen to half of that at the smallest one; NaN if
         there is nothing to lose, infinite if it has not by the largest.

@@ -215,6 +215,8 @@ class Deflation:
         Autocorrelation that the error allows for.
     periods_per_year : float
         Returns a year.
+    judged : str
+        Whose Sharpe ratio it is, for the sentence.
     """
 
     trials: int
@@ -232,6 +234,7 @@ class Deflation:
     compared: int
     lags: int
     periods_per_year: float
+    judged: str = ""
 
     @property
     def sentence(self) -> str:
@@ -253,10 +256,12 @@ class Deflation:
             if np.isfinite(self.effective)
             else ""
         )
-        verdict = "" if self.deflated > 0.95 else ", which is not significant at 5 %"
+        verdict = "" if min(self.deflated, self.published) > 0.95 else ", which is not significant at 5 %"
+        of = f" of its {self.judged}" if self.judged else ""
         return (
-            f"{chosen}; this one shows {self.sharpe * year:.2f}. The confidence that its true Sharpe ratio "
-            f"is above 0 is {self.deflated:.1%}{verdict}.{alike}"
+            f"{chosen}; this one shows {self.sharpe * year:.2f}{of}. The "
+            f"confidence that its true Sharpe ratio is above 0 is {self.deflated:.1%} after that choice "
+            f"({self.published:.1%} by the published formula){verdict}.{alike}"
         )
 
     def headline(self) -> dict[str, Any]:
@@ -281,6 +286,7 @@ def deflate(
     extra: int = 0,
     daily: Array | None = None,
     lags: int | None = None,
+    judged: str = "",
 ) -> Deflation:
     """Deflate the Sharpe ratio of a run by the trials that it was chosen from.
 
@@ -309,6 +315,8 @@ def deflate(
         Daily returns of trials over common sessions, from `daily_returns`.
     lags : int, optional
         Autocorrelation that the error allows for; `lag_rule` of the length unless given.
+    judged : str
+        Whose returns they are, for the sentence: "active net returns".
 
     Raises
     ------
@@ -354,4 +362,5 @@ def deflate(
         compared=compared,
         lags=allowed,
         periods_per_year=periods_per_year,
+        judged=judged,
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kairos.equity.compare import Comparison
+from kairos.equity.sheets.limits import Use, limits_used
+from kairos.equity.sheets.regimes import bands
 from kairos.evaluation.growth import drawdown, wealth
 from kairos.report import Estimate, charts
-from kairos.report.page import Block, Chart, Column, Facts, Note, Page, Quantity, Section, Table
+from kairos.report.page import Block, Chart, Column, Facts, Grid, Note, Page, Quantity, Section, Table
 
 if TYPE_CHECKING:
     from kairos.equity.compare import Compared
@@ -27,7 +30,8 @@ NUMBERS: tuple[tuple[str, str, Kind], ...] = (
     ("probabilistic_sharpe", "Probabilistic Sharpe ratio", "percent"),
     ("deflated_sharpe", "Deflated Sharpe ratio", "percent"),
     ("published_deflated_sharpe", "Deflated, by the published formula", "percent"),
-    ("trials", "Trials when it was run", "count"),
+    ("trials", "Trials in the ledger when it was run", "count"),
+    ("trials_elsewhere", "Trials made elsewhere", "count"),
     ("turnover", "Turnover a year", "ratio"),
     ("cost_drag", "Trading cost a year", "percent"),
     ("n_positions", "Names", "number"),
@@ -40,6 +44,17 @@ NUMBERS: tuple[tuple[str, str, Kind], ...] = (
 """Number of the ledger, how it is called, how it is written."""
 
 
+EXPOSURES: tuple[tuple[str, str, Kind, str], ...] = (
+    ("beta_port", "Beta", "ratio", "Σ weight · beta, with the betas that the last decision knew."),
+    ("net", "Net exposure", "percent", "Σ weight."),
+    ("gross", "Gross exposure", "percent", "Σ |weight|."),
+    ("n_positions", "Names", "number", "Positions."),
+)
+"""Column of the results, title, how it is written, what it is."""
+
+WORDS = ("binds", "gave way")
+
+
 def comparison_page(found: Comparison, command: str) -> Page:
     """Lay a comparison out: numbers, growth, differences, what is configured differently, origins."""
     return Page(
@@ -47,7 +62,15 @@ def comparison_page(found: Comparison, command: str) -> Page:
         subtitle="Recorded backtests side by side, net of costs",
         facts=[("Command", f"kairos {command}"), ("Shared dates", _span(found))],
         warnings=found.warnings,
-        sections=[_numbers(found), _growth(found), _differences(found), _settings(found), _origins(found)],
+        sections=[
+            _numbers(found),
+            _growth(found),
+            _differences(found),
+            _exposures(found),
+            *_limits(found),
+            _settings(found),
+            _origins(found),
+        ],
     )
 
 
@@ -66,6 +89,7 @@ def _numbers(found: Comparison) -> Section:
         rows.append([label, *(Quantity(one.headline.get(key), kind) for one in found.runs)])
         if key == "sharpe_se":
             rows.append(["90% interval", *(_interval(one.sharpe, "ratio") for one in found.runs)])
+            rows.append(["on the shared dates", *(Quantity(one, "ratio") for one in found.shared.tolist())])
         if key == "max_drawdown":
             rows.append(
                 ["90% of such histories", *(_interval(one.drawdown, "percent") for one in found.runs)]
@@ -98,18 +122,101 @@ def _growth(found: Comparison) -> Section:
     blocks: list[Block] = [
         Chart(
             "Growth of 1",
-            charts.equity_curve(dates, growth),
-            "Net of costs, each from its own first day. Logarithmic: equal distances are equal percentages.",
+            _shaded(found, dates, charts.equity_curve(dates, growth)),
+            "Net of costs, each from its own first day. Logarithmic: equal distances are equal percentages."
+            + (f" {charts.REGIMES}" if found.regimes else ""),
             f"Lines over time of the growth of 1 of {names}.",
         ),
         Chart(
             "Drawdown",
-            charts.lines(dates, falls, kind="percent", zero=True),
+            _shaded(found, dates, charts.lines(dates, falls, kind="percent", zero=True)),
             "Distance below the highest value so far.",
             f"Lines over time of the drawdown of {names}.",
         ),
     ]
     return Section("Growth and drawdown", blocks=blocks)
+
+
+def _shaded(found: Comparison, dates: Any, figure: Any) -> Any:
+    """The chart with the market's regimes behind it, where there is a table of them."""
+    if found.regimes is None or not len(dates):
+        return figure
+    days, labels = found.regimes
+    inside = (days >= dates[0]) & (days <= dates[-1])
+    return charts.shaded(figure, bands(days[inside], labels[inside])) if inside.any() else figure
+
+
+def _exposures(found: Comparison) -> Section:
+    """What each book was exposed to over time."""
+    dates = np.unique(np.concatenate([one.dates for one in found.runs]))
+    names = ", ".join(found.labels)
+    return Section(
+        "Exposures",
+        "Of the scaled books at each close, costs of its trades not yet paid.",
+        [
+            Grid([
+                Chart(
+                    title,
+                    charts.lines(
+                        dates, {one.label: _on(dates, one, one.exposure[key]) for one in found.runs},
+                        kind=kind, zero=True,
+                    ),
+                    text,
+                    f"Lines over time of {title.lower()} of {names}.",
+                )
+                for key, title, kind, text in EXPOSURES
+            ]),
+        ],
+    )  # fmt: skip
+
+
+def _limits(found: Comparison) -> list[Section]:
+    """How often each kind of limit bound and gave way; nothing where no run has limits."""
+    used = {one.label: limits_used(one.limits) for one in found.runs if one.limits is not None}
+    used = {label: kinds for label, kinds in used.items() if kinds}
+    if not used:
+        return []
+    kinds = list(dict.fromkeys(kind for found in used.values() for kind in found))
+    table = Table(
+        columns=[
+            Column("Kind"),
+            *(Column(f"{label}: {what}", "percent") for label in used for what in WORDS),
+        ],
+        rows=[
+            [
+                kind,
+                *(
+                    share
+                    for of in used.values()
+                    for share in (of[kind].shares if kind in of else (None,) * 2)
+                ),
+            ]
+            for kind in kinds
+        ],
+        caption="Share of the decisions on which one limit of the kind binds, and on which one gave way.",
+    )
+    charted = [chart for kind in kinds if (chart := _use(kind, used))]
+    return [Section("Limits", "Runs without limits are left out.", [table, *charted])]
+
+
+def _use(kind: str, used: Mapping[str, Mapping[str, Use]]) -> Chart | None:
+    """Use of one kind of limit over time; nothing where it is zero and has no share that is used."""
+    series = {
+        label: of[kind] for label, of in used.items() if kind in of and np.isfinite(of[kind].used).any()
+    }
+    if not series:
+        return None
+    days = np.unique(np.concatenate([use.days for use in series.values()]))
+    lines = {
+        label: np.interp(days.astype(float), use.days.astype(float), use.used, left=np.nan, right=np.nan)
+        for label, use in series.items()
+    }
+    return Chart(
+        f"Use of the limit: {kind}",
+        charts.lines(days, lines, kind="percent", zero=True),
+        "At each decision the one that is used most; above 100% where it gave way.",
+        f"Lines over time of the use of {kind} by {', '.join(lines)}.",
+    )
 
 
 def _on(dates: Any, one: Compared, values: Array) -> Array:

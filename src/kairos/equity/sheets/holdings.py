@@ -19,6 +19,9 @@ from kairos.panel import z
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]
 
 
+WIDEST = 3.0
+
+
 @dataclass(frozen=True)
 class Holdings:
     """Positions of the scaled book at every close, and the panels that explain them; T' sessions, N listings.
@@ -36,8 +39,8 @@ class Holdings:
     members : (T', N) bool
         Universe of the last decision.
     characteristics : mapping to (T', N)
-        ``size``, ``beta`` and ``alpha``, as z-scores over the members of the last decision; without ``size``
-        when its column does not exist.
+        ``size``, ``beta`` and ``alpha``, as z-scores over the members of the last decision, clipped at ±3,
+        so that one bad price is not the whole spread; without ``size`` when its column does not exist.
     sectors, sector : sequence of str, (N,) int
         Names of the sectors, and the number of each listing's one.
     total, cost : (T',)
@@ -80,7 +83,9 @@ def holdings(result: BacktestResult) -> Holdings:
         returns=holding_returns(run),
         traded=traded,
         members=members[last],
-        characteristics={name: z(panel, members)[last] for name, panel in known.items()},
+        characteristics={
+            name: np.clip(z(panel, members), -WIDEST, WIDEST)[last] for name, panel in known.items()
+        },
         sectors=labels,
         sector=sector,
         total=run.scaled.ret[rows],

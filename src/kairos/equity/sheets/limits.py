@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from kairos.equity.backtest.relax import ORDER
 from kairos.equity.backtest.result import BacktestResult
-from kairos.equity.frame import dates, numbers
+from kairos.equity.frame import Array, dates, numbers
 from kairos.report import charts
 from kairos.report.page import Block, Chart, Column, Note, Section, Table
+
+Dates = np.ndarray[Any, np.dtype[np.datetime64]]
 
 EQUATIONS = ("budget", "long", "short")
 """Kinds that hold as equations: always used up, never of interest."""
@@ -30,43 +32,72 @@ DAYS = 60
 """Days of the table of what gave way, at most."""
 
 
-def limit_section(result: BacktestResult) -> list[Section]:
-    """Usage of every kind of limit; nothing for a strategy without limits."""
-    rows = result.limits()
-    if not rows.num_rows:
-        return []
+class Use(NamedTuple):
+    """How far the limits of one kind are used, at each decision.
+
+    Attributes
+    ----------
+    days : (D,)
+        Of the decisions.
+    used, largest : (D,)
+        Share that is used of the one that is used most; the largest value. NaN where a limit is zero.
+    limits, bound, gone : int
+        Limits of the kind; decisions on which one binds, and on which one was relaxed.
+    """
+
+    days: Dates
+    used: Array
+    largest: Array
+    limits: int
+    bound: int
+    gone: int
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Of the decisions: on which one binds, and on which one was relaxed."""
+        return self.bound / len(self.days), self.gone / len(self.days)
+
+
+def limits_used(rows: pa.Table) -> dict[str, Use]:
+    """Use of every kind of limit but equations, from a table of limits."""
     kinds = np.array(rows["kind"].to_pylist(), dtype=object)
-    kept = ~np.isin(kinds, EQUATIONS)
+    labels = np.array(rows["limit_of"].to_pylist(), dtype=object)
     days, at = np.unique(dates(rows["date"]), return_inverse=True)
     value, limit = np.abs(numbers(rows["value"])), np.abs(numbers(rows["limit_value"]))
     with np.errstate(divide="ignore", invalid="ignore"):
         used = np.where(limit > 0.0, value / limit, np.nan)
     binding = np.array(rows["binding"].to_pylist(), dtype=np.bool_)
     gone = np.isfinite(numbers(rows["relaxed_to"]))
-    usage, table = {}, []
-    for kind in dict.fromkeys(kinds[kept].tolist()):
+    found = {}
+    for kind in dict.fromkeys(kinds[~np.isin(kinds, EQUATIONS)].tolist()):
         of = kinds == kind
-        most, largest = _most(used[of], at[of], len(days)), _most(value[of], at[of], len(days))
-        ratio = np.isfinite(most).any()
-        if ratio:
-            usage[WORDS.get(kind, kind)] = most
-        table.append([
-            WORDS.get(kind, kind),
-            len(set(np.array(rows["limit_of"].to_pylist(), dtype=object)[of].tolist())),
-            np.nanmean(most) if ratio else np.nan,
-            np.nanmax(most) if ratio else np.nan,
-            np.nanmax(largest),
-            len(np.unique(at[of & binding])) / len(days),
-            len(np.unique(at[of & gone])),
-        ])  # fmt: skip
+        found[WORDS.get(kind, kind)] = Use(
+            days=days,
+            used=_most(used[of], at[of], len(days)),
+            largest=_most(value[of], at[of], len(days)),
+            limits=len(set(labels[of].tolist())),
+            bound=len(np.unique(at[of & binding])),
+            gone=len(np.unique(at[of & gone])),
+        )
+    return found
+
+
+def limit_section(result: BacktestResult) -> list[Section]:
+    """Usage of every kind of limit; nothing for a strategy without limits."""
+    rows = result.limits()
+    if not rows.num_rows:
+        return []
+    found = limits_used(rows)
+    shown = {kind: use for kind, use in found.items() if np.isfinite(use.used).any()}
     blocks: list[Block] = []
-    if usage:
+    if shown:
+        days = next(iter(shown.values())).days
         blocks.append(
             Chart(
                 "Use of the limits",
-                charts.lines(days, usage, kind="percent", zero=True),
+                charts.lines(days, {k: use.used for k, use in shown.items()}, kind="percent", zero=True),
                 "At each decision, of every kind the limit that is used most; above 100% where it gave way.",
-                f"Lines over time of the use of: {', '.join(usage)}.",
+                f"Lines over time of the use of: {', '.join(shown)}.",
             )
         )
     blocks.append(
@@ -83,10 +114,22 @@ def limit_section(result: BacktestResult) -> list[Section]:
                 ),
                 Column("Decisions gave way", "count", hint="decisions on which one of them was relaxed"),
             ],
-            rows=table,
+            rows=[
+                [
+                    kind,
+                    use.limits,
+                    np.nanmean(use.used) if kind in shown else np.nan,
+                    np.nanmax(use.used) if kind in shown else np.nan,
+                    np.nanmax(use.largest),
+                    use.shares[0],
+                    use.gone,
+                ]
+                for kind, use in found.items()
+            ],
             caption="A limit of zero has no share that is used; its largest value says how well it was kept.",
         )
     )
+    gone = np.isfinite(numbers(rows["relaxed_to"]))
     return [Section("Limits", _summary(result), [*blocks, *_relaxed(rows, gone)])]
 
 

@@ -23,6 +23,10 @@ SHADES = (
 """Part of a label, colour, opacity and place of its band."""
 
 
+FEWEST = 20
+"""Returns of which a yearly figure is told."""
+
+
 def regimes_of(result: BacktestResult) -> Labels | None:
     """(T',) label of each session of the result; None when there is no table of regimes."""
     if not result.context.has(f"{REGIMES}.regime"):
@@ -54,13 +58,13 @@ def regime_section(result: BacktestResult, labels: Labels | None) -> list[Sectio
     for label in sorted(set(before.tolist())):
         inside = before == label
         ret, active = result.ret[inside], (result.ret - result.bench)[inside]
-        some = inside.sum() > 1
+        some = inside.sum() >= FEWEST
         rows.append([
             label.replace("_", " "),
             int(inside.sum()),
             inside.mean(),
-            ret.mean() * year,
-            result.bench[inside].mean() * year,
+            ret.mean() * year if some else np.nan,
+            result.bench[inside].mean() * year if some else np.nan,
             sharpe_ratio(ret, year) if some else np.nan,
             sharpe_se(ret, year) if some else np.nan,
             sharpe_ratio(active, year) if some and active.any() else np.nan,
@@ -79,7 +83,8 @@ def regime_section(result: BacktestResult, labels: Labels | None) -> list[Sectio
             Column("Worst", "percent"),
         ],
         rows=rows,
-        caption="The standard error takes the returns of a regime as independent.",
+        caption="The standard error takes the returns of a regime as independent. Fewer than "
+        f"{FEWEST} returns say nothing of a year.",
     )
     text = "Each return counts under the label that was known at the close before it. Returns are means, times the periods of a year."
     return [Section("By regime", text, [table])]

@@ -10,14 +10,18 @@ from kairos.equity.backtest.factors import align
 from kairos.equity.backtest.result import BacktestResult
 from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
 from kairos.errors import InputError
-from kairos.evaluation.regression import factor_regression
+from kairos.evaluation.regression import factor_regression, rolling_regression
 from kairos.evaluation.significance import lag_rule
-from kairos.report.page import Column, Figure, Figures, Note, Quantity, Section, Table
+from kairos.report import charts
+from kairos.report.page import Chart, Column, Figure, Figures, Note, Quantity, Section, Table
 
 if TYPE_CHECKING:
-    from kairos.equity.backtest.factors import Factors
+    from kairos.equity.backtest.factors import Aligned, Dates, Factors
+    from kairos.equity.frame import Array
 
 TITLE = "Factors of the market"
+WINDOW = 126
+"""Sessions of the moving regression."""
 
 
 def regression_section(result: BacktestResult, factors: Factors | None) -> list[Section]:
@@ -43,7 +47,7 @@ def _regression(result: BacktestResult, factors: Factors) -> Section:
     funded = "" if result.strategy.neutral else ", less the risk-free rate"
     return Section(
         TITLE,
-        f"Daily net returns{funded} on the factors of the file, by least squares, with errors that allow "
+        f"Daily net returns{funded}, on the factors of the file, by least squares, with errors that allow "
         f"for autocorrelation over {lags} sessions. {found.said}",
         [
             Figures([
@@ -75,5 +79,23 @@ def _regression(result: BacktestResult, factors: Factors) -> Section:
                 ],
             ),
             Note("Newey–West errors, probabilities from the normal distribution."),
+            *_rolling(excess, found, result.simulation.market.frame.sessions[result.rows][found.rows]),
         ],
     )  # fmt: skip
+
+
+def _rolling(excess: Array, found: Aligned, sessions: Dates) -> list[Chart]:
+    """Loadings over a moving window; nothing where the history is hardly longer than one."""
+    if len(excess) < 2 * WINDOW:
+        return []
+    fit = rolling_regression(excess, found.values, found.names, WINDOW, SESSIONS_PER_YEAR)
+    full = slice(WINDOW - 1, None)
+    loadings = {name: column[full] for name, column in zip(found.names, fit.beta.T, strict=True)}
+    return [
+        Chart(
+            "Loadings over time",
+            charts.lines(sessions[full], loadings, kind="ratio", zero=True),
+            f"Each from the last {WINDOW} sessions up to a close.",
+            f"Lines over time of the loadings on {', '.join(found.names)}.",
+        )
+    ]

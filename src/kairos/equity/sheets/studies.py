@@ -85,12 +85,15 @@ def stress_section(result: BacktestResult) -> Section:
     """Other lags, costs and capitals; a line that says how to ask for it when it was not asked for."""
     title, stress = "Lags, costs, capacity", result.stress
     if stress is None:
-        return Section(title, blocks=[Note("Not computed: `kairos equity backtest … --stress` runs the strategy at other lags, costs and capitals.")])  # fmt: skip
+        return Section(title, blocks=[Note("Not computed: kairos equity backtest … --stress runs the strategy at other lags, costs and capitals.")])  # fmt: skip
     capacity = "no capital tried halves it"
     if np.isnan(stress.capacity):
         capacity = "there is no Sharpe ratio above zero to halve"
     elif np.isfinite(stress.capacity):
         capacity = f"it halves at about {Quantity(stress.capacity / 1e6, 'number').text} M USD"
+    smallest = next(iter(stress.capitals.values()))
+    if smallest.sharpe < WITHIN * smallest.sharpe_se:
+        capacity += ", but it is within its error of zero there, and so is what is said of its half"
     same = "" if result.bridge else " (this run)"  # a bridge ends at the engine that these runs are made on
     lag = result.strategy.backtest.lag
     lags = {f"lag {n}{same if n == lag else ''}": found for n, found in stress.lags.items()}
@@ -100,7 +103,8 @@ def stress_section(result: BacktestResult) -> Section:
         title,
         "The same strategy run again; everything not named is as "
         f"{'in the last line of the bridge' if result.bridge else 'in this run'}. These runs are no trials: nothing "
-        "was chosen by them. A lag of 0 fills at the close that was decided on and looks ahead.",
+        "was chosen by them. A lag of 0 fills at the close that was decided on and looks ahead. Costs are half-spread, "
+        "impact and borrow; financing and cash stay as configured.",
         [
             Chart(
                 "Net Sharpe ratio against capital",

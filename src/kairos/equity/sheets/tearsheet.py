@@ -61,6 +61,7 @@ def tear_sheet(result: BacktestResult, run: Run, factors: Factors | None = None)
         facts=[
             ("Run", run.id),
             ("Command", f"kairos {run.command}"),
+            ("The same again", f"kairos rerun {run.id}"),
             ("Period", f"{sessions[0]} to {sessions[-1]}, {len(sessions):,} sessions"),
             ("Snapshot", result.facts["snapshot"]),
             ("Code", run.code_version),

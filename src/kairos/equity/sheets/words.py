@@ -33,12 +33,12 @@ def assumptions(result: BacktestResult) -> list[tuple[str, str]]:
     split = rules.out_of_sample_from
     return [
         ("Universe", universe_text(result.facts)),
-        ("Decision", f"every {every} sessions, from what is known after the close; {run.left_out:,} times a name with a signal was left out for lack of a known volume or volatility"),
+        ("Decision", f"every {f'{every} sessions' if every > 1 else 'session'}, from what is known after the close; {run.left_out:,} times a name with a signal was left out for lack of a known volume or volatility"),
         ("Fill", f"at the close {lag} session{'' if lag == 1 else 's'} later; {wait} ({run.scaled.unpriced:,} were); {part}"),
         ("Holding", f"the book drifts between fills; profit and loss is {'counted once a rebalance' if result.per_rebalance else 'daily'}; a name without a price earns nothing until its next one; a delisted name is paid out at its last price and the pay-out of its reason"),
         ("Costs", f"half-spread {costs.half_spread * 1e4:g} bp + {costs.impact:g} · daily volatility · √(trade / average daily volume), capital {rules.capital:,.0f} USD; borrow {costs.borrow:.2%}, financing {costs.financing_rate:.2%}, cash {costs.cash_rate:.2%} a year"),
         ("Volatility target", target),
-        ("Benchmark", f"{result.bench_name}{', scaled to the same target by its own returns' if strategy.target_vol else ''}, no trading cost"),
+        ("Benchmark", f"{result.bench_name}{', scaled to the same target by its own returns' if strategy.target_vol and not strategy.neutral else ''}, no trading cost"),
         ("Sample", f"in sample before {split}, out of sample from then" if split else "all in sample: no out-of-sample date is configured"),
         ("Sharpe ratio", f"mean / standard deviation · √{result.periods_per_year:g} of {'returns a rebalance' if result.per_rebalance else 'daily returns'}, no risk-free rate"),
     ]  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from kairos.equity.backtest.result import BacktestResult
+from kairos.equity.sheets.regimes import FEWEST
 from kairos.evaluation.bootstrap import SEED, block_length, bootstrap_interval
 from kairos.evaluation.growth import annual_return, max_drawdown
 from kairos.evaluation.periods import Period, calendar_years, equal_parts, in_and_out_of_sample
-from kairos.evaluation.sharpe import sharpe_difference, sharpe_ratio, sharpe_se
+from kairos.evaluation.sharpe import probabilistic_sharpe, sharpe_difference, sharpe_ratio, sharpe_se
 from kairos.report.page import Block, Column, Figure, Figures, Note, Quantity, Section, Table
 
 LEVEL, DRAWS = 0.90, 2000
@@ -28,7 +29,10 @@ def worth_section(result: BacktestResult) -> Section:
             Figures([
                 Figure("Deflated Sharpe ratio", Quantity(d.deflated, "percent"), "confidence after the choice"),
                 Figure("By the published formula", Quantity(d.published, "percent"), "observed variance, no lags"),
-                Figure("Probabilistic Sharpe ratio", Quantity(d.probabilistic, "percent"), "before it"),
+                Figure(
+                    "Probabilistic Sharpe ratio", Quantity(d.probabilistic, "percent"),
+                    f"before it; {Quantity(probabilistic_sharpe(result.judged), 'percent').text} without lags",
+                ),
                 Figure("Trials", Quantity(d.trials + d.extra, "count"), f"{d.trials} in the ledger"),
                 Figure(
                     "Sharpe to be expected by luck",
@@ -42,8 +46,9 @@ def worth_section(result: BacktestResult) -> Section:
     judged = "the raw net returns" if result.strategy.neutral else "the active net returns"
     blocks.append(
         Note(
-            f"The deflated Sharpe ratio is of {judged}. Standard errors of Sharpe ratios allow for skewness "
-            "and fat tails; those of one year are about 1."
+            f"The probabilistic and the deflated Sharpe ratio are of {judged}, with an error that also allows for "
+            "autocorrelation. Standard errors of Sharpe ratios on this page allow for skewness and fat tails; "
+            "those of one year are about 1."
         )
     )
     return Section("How sure is it", text, blocks)
@@ -102,7 +107,8 @@ def _parts(result: BacktestResult) -> Table:
         title="Parts of the history",
         columns=_part_columns("Part"),
         rows=[_part(result, name, part) for name, part in parts],
-        caption="Thirds of equal length, and calendar years; the first and the last year may be incomplete.",
+        caption="Thirds of equal length, and calendar years; the first and the last year may be incomplete. "
+        f"Fewer than {FEWEST} returns say nothing of a year.",
     )
 
 
@@ -126,7 +132,7 @@ def _part_columns(first: str) -> list[Column]:
 
 def _part(result: BacktestResult, name: str, part: Period) -> list[Any]:
     year, ret, bench = result.periods_per_year, result.ret[part.rows], result.bench[part.rows]
-    if len(ret) < 3:
+    if len(ret) < FEWEST:
         return [name, len(ret), *[np.nan] * 7]
     active = ret - bench
     against = bench.any()
