@@ -245,6 +245,10 @@ def test_beta_of_the_book_is_the_weighted_beta(bt_db: Path) -> None:
         else:
             assert found is None
     assert checked > 20
+    assert not result.odd_betas
+    bad = replace(result, beta=replace(result.beta, values=result.beta.values * 1e4))
+    assert len(bad.odd_betas) > 5
+    assert all("check its prices" in line for line in bad.odd_betas)
 
 
 def test_the_ledger_says_what_was_run(bt_db: Path) -> None:

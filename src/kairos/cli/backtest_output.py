@@ -20,6 +20,8 @@ def print_worth(found: "Sequence[tuple[BacktestResult, Run]]") -> None:
         name = result.strategy.name
         for line in result.looks_ahead:
             console.note(f"{name}: {line}")
+        for line in result.odd_betas:
+            console.note(f"{name}: {line}")
         _print_relaxed(result, run)
         if result.bridge is not None:
             _print_bridge(result)

@@ -274,6 +274,7 @@ def _settings(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
 def _warnings(runs: Sequence[Compared], alike: Sequence[int], days: Dates) -> list[str]:
     found = [f"{one.label}: {line}" for one in runs for line in one.headline.get("looks_ahead", [])]
+    found += [f"{one.label}: {line}" for one in runs for line in one.headline.get("odd_betas", [])[:1]]
     found += [one.note for one in runs if one.note]
     if len({namespace_of(one.run) for one in runs}) > 1:
         found.append("The runs are of different namespaces: their universes differ.")

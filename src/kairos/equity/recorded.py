@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
+from kairos.equity.backtest.save import TABLES
 from kairos.equity.backtest.trials import Trial
 from kairos.errors import InputError
 from kairos.settings import Settings, Strategy
@@ -28,8 +29,8 @@ def find_run(snapshot: Snapshot, name: str, namespace: str = "main") -> Run:
     Parameters
     ----------
     name : str
-        Name of a result (``longonly_r4``): the run that the table holds; or the identifier of a run, or a
-        beginning of it that no other run has.
+        Name of a result (``longonly_r4``), or of the strategy that is stored under it (``risk4``): the run
+        that the table holds; or the identifier of a run, or a beginning of it that no other run has.
 
     Raises
     ------
@@ -37,6 +38,8 @@ def find_run(snapshot: Snapshot, name: str, namespace: str = "main") -> Run:
         Nothing, or several runs are meant, or the run is no backtest.
     """
     table = f"backtest_results_{name}"
+    if not snapshot.has(table, namespace):
+        table = f"backtest_results_{TABLES.get(name, name)}"
     if snapshot.has(table, namespace):
         run = str(snapshot.table(table, namespace).meta.get("run", ""))
         known = {one.id: one for one in runs(snapshot)}

@@ -34,6 +34,10 @@ Series = np.ndarray[Any, np.dtype[np.float64]]
 Index = np.ndarray[Any, np.dtype[np.int64]]
 
 
+LARGEST_BETA = 10.0
+"""A stock's beta over a year that is larger comes from a bad price."""
+
+
 @dataclass(frozen=True)
 class BacktestResult:
     """A finished simulation.
@@ -182,6 +186,24 @@ class BacktestResult:
         return np.array([tilt(*book[day], self.beta.values[row]) for day, row in decided])
 
     @cached_property
+    def odd_betas(self) -> list[str]:
+        """Names that were held with a beta that none can be, a sentence each, the largest first."""
+        tickers, worst = self.simulation.market.frame.tickers, dict[str, tuple[float, Any]]()
+        for decision in self.simulation.filled:
+            names = decision.target.names
+            beta = self.beta.values[self.beta.at[decision.row], names]
+            for i in np.flatnonzero(np.abs(beta) > LARGEST_BETA).tolist():
+                day = self.simulation.market.frame.sessions[decision.row]
+                worst[tickers[names[i]]] = max(
+                    worst.get(tickers[names[i]], (0.0, day)), (float(beta[i]), day), key=_size
+                )
+        return [
+            f"{ticker} has a beta of {beta:,.0f} on {day}: check its prices of the year before; what is said "
+            "of beta here is not to be believed"
+            for ticker, (beta, day) in sorted(worst.items(), key=lambda entry: -_size(entry[1]))
+        ]
+
+    @cached_property
     def performance(self) -> Performance:
         """Headline numbers of the scaled book."""
         return self.over(slice(None))
@@ -273,10 +295,15 @@ class BacktestResult:
             "relaxed": sum(bool(decision.book.relaxed) for decision in self.simulation.decided),
             "fallbacks": sum(decision.book.fallback for decision in self.simulation.decided),
             "looks_ahead": self.looks_ahead,
+            "odd_betas": self.odd_betas,
             "unpriced_orders": self.simulation.scaled.unpriced,
             "left_out": self.simulation.left_out,
             **({} if self.deflation is None else self.deflation.headline()),
         }
+
+
+def _size(found: tuple[float, Any]) -> float:
+    return abs(found[0])
 
 
 def _relaxed(relaxed: Mapping[tuple[str, str], Relaxation], usage: Usage) -> float | None:

@@ -196,7 +196,7 @@ def _limits(found: Comparison) -> list[Section]:
         caption="Share of the decisions on which one limit of the kind binds, and on which one gave way.",
     )
     charted = [chart for kind in kinds if (chart := _use(kind, used))]
-    return [Section("Limits", "Runs without limits are left out.", [table, *charted])]
+    return [Section("Limits", "Runs without limits are left out.", [table, Grid(charted)])]
 
 
 def _use(kind: str, used: Mapping[str, Mapping[str, Use]]) -> Chart | None:

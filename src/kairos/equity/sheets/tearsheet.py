@@ -48,8 +48,9 @@ def tear_sheet(result: BacktestResult, run: Run, factors: Factors | None = None)
     sessions = result.simulation.market.frame.sessions[rows]
     years, months, totals = monthly_table(result.ret, dates)
     _, _, bench_totals = monthly_table(result.bench, dates)
-    series = {"Net of costs": result.ret, "Before costs": result.before_cost, "Benchmark": result.bench}
-    rolled = {"Net of costs": result.ret, "Benchmark": result.bench}
+    bench = {"Benchmark": result.bench} if result.bench.any() else {}  # cash that earns nothing is no line
+    series = {"Net of costs": result.ret, "Before costs": result.before_cost, **bench}
+    rolled = {"Net of costs": result.ret, **bench}
     window = round(ROLLING * year / SESSIONS_PER_YEAR)
     fills = np.array(result.simulation.fills) - rows.start
     ends = np.append(fills[1:], len(sessions))
@@ -66,7 +67,7 @@ def tear_sheet(result: BacktestResult, run: Run, factors: Factors | None = None)
             ("Snapshot", result.facts["snapshot"]),
             ("Code", run.code_version),
         ],
-        warnings=warnings_of(result.facts, result.looks_ahead),
+        warnings=[*warnings_of(result.facts, result.looks_ahead), *result.odd_betas],
         headline=headline(result, slice(None)),
         samples=_samples(result),
         dates=dates,
