@@ -549,6 +549,45 @@ def test_errors_name_what_is_wrong(bt_db: Path, strategy: str, alpha: str, messa
     assert Store(bt_db).snapshot().id == before
 
 
+def test_a_strategy_named_twice_is_refused(bt_db: Path) -> None:
+    with pytest.raises(InputError, match="baseline is named twice"):
+        backtest(bt_db, ["baseline", "risk1", "baseline"], alpha=ALPHA, settings=bt_settings())
+
+
+def test_limits_that_give_way_are_told(bt_db: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twelve names of at most 3 % are no whole book: each decision says so."""
+    words = ["equity", "backtest", "risk2", "--alpha", ALPHA, "--db", str(bt_db), "--set", "top_n=12"]
+    with pytest.raises(SystemExit, match="0"):
+        main(words)
+    told = capsys.readouterr()
+    rows = bt_read(bt_db, "backtest_limits_risk2")
+    gone = {str(r["date"]) for r in rows.to_pylist() if r["relaxed_to"] is not None}
+    days = {str(day) for day in rows["date"].to_pylist()}
+    text = " ".join((told.out + told.err).split())
+    assert (
+        f"limits could not hold together at {len(gone)} of {len(days)} decisions, first on {min(gone)}"
+        in text
+    )
+    assert f"name gave way at {len(gone)}" in text
+    assert "each is in backtest_limits_risk2" in text
+
+
+@pytest.mark.parametrize(("entry", "message"), [
+    ("{base = 'regime_switching', book = 'nearest', max_name = 0.01}", "max_name has no effect on a mix"),
+    ("{base = 'regime_switching', turnover = 0.1}", "set it in the entries of risk4, ls_opt"),
+    ("{base = 'regime_switching', min_adv = 1e6}", "min_adv has no effect on a mix"),
+    ("{base = 'regime_switching', book = 'nearest'}", "book has no effect on a mix"),
+    ("{base = 'ls_opt', target_vol = 0.0}", "needs a target_vol to aim at"),
+    ("{base = 'ls_opt', optimise.risk_aversion = 0.0}", "risk_aversion must be above 0"),
+])  # fmt: skip
+def test_an_entry_that_can_have_no_effect_is_refused(entry: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load(overrides=[f"equity.strategies.own={entry}"]).equity.strategy("own")
+    assert load(
+        overrides=["equity.strategies.own={base = 'ls_opt', target_vol = 0.0, optimise.risk_aversion = 5.0}"]
+    ).equity.strategy("own")
+
+
 def test_an_option_wins_over_the_entry_of_the_strategy(
     bt_db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

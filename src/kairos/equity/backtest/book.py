@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -128,13 +128,68 @@ def within_limits(
 
     `worth` is where the search begins, which makes it shorter, and is replaced by where it has ended.
     """
-    held, recalls = holding.raw, (strategy.turnover is not None or strategy.refresh < 1.0)
-    recalls = recalls and len(held.names) > 0
-    scored = decide(section, strategy)
+    scored, recalls = decide(section, strategy), _recalls(strategy, holding)
     if not len(scored.names):
-        return Book(held if recalls else NOTHING)
-    names = union(scored.names, held.names, holding.traded.names)
+        return Book(holding.raw if recalls else NOTHING)
+    names = union(scored.names, holding.raw.names, holding.traded.names)
     previous, traded, largest = _tradable(market, costs, t, names, signals.adv[t, names], holding)
+    wish = _wish(strategy, section, scored, names, previous, traded, largest, recalls)
+    limits = _limits(strategy, signals, t, section, wish, recalls)
+    wide, relaxed = reachable(limits)
+    half = np.inf if strategy.turnover is None else strategy.turnover / 2.0
+    found = most_sold(lambda most: within(wish.aim, _sold(wide, wish, wish.leaving, most), worth), half)
+    if found is not None:
+        found = replace(found, relaxed=relaxed)
+    else:  # what vanishes does so all the same
+        found = nearest(wish.aim, _sold(limits, wish, wish.leaving & (wish.aim == 0.0), half))
+    worth.update(found.worth)
+    return _book(wish.names, found, limits)
+
+
+def _recalls(strategy: Strategy, holding: Holding) -> bool:
+    """Whether what is held plays a role in the scores."""
+    return (strategy.turnover is not None or strategy.refresh < 1.0) and len(holding.raw.names) > 0
+
+
+class Wish(NamedTuple):
+    """What would be held without limits.
+
+    Attributes
+    ----------
+    names : (n,) int
+        Candidates, and what is held and plays a role or can't be sold at once.
+    previous, traded, largest : (n,)
+        As of `_tradable`.
+    rest : (n,)
+        Size that a session can't sell.
+    leaving : (n,) bool
+        May only be sold.
+    side : (n,)
+        1 for longs, -1 for shorts.
+    aim : (n,)
+        Weights.
+    """
+
+    names: Index
+    previous: Vector
+    traded: Vector
+    largest: Vector
+    rest: Vector
+    leaving: Mask
+    side: Vector
+    aim: Vector
+
+
+def _wish(
+    strategy: Strategy,
+    section: CrossSection,
+    scored: Target,
+    names: Index,
+    previous: Vector,
+    traded: Vector,
+    largest: Vector,
+    recalls: bool,
+) -> Wish:
     rest = np.maximum(np.maximum(np.abs(previous), np.abs(traded)) - largest, 0.0)
     chosen = among(names, scored.names)
     some = chosen | (rest > 0.0) | (recalls & (previous != 0.0))
@@ -146,35 +201,36 @@ def within_limits(
     wanted[stuck] = 0.0
     aim = (1.0 - strategy.refresh) * previous + strategy.refresh * wanted if recalls else wanted
     aim[leaving & (np.abs(aim) < strategy.vanish)] = 0.0
-    turnover = np.inf
+    return Wish(names, previous, traded, largest, rest, leaving, side, aim)
+
+
+def _limits(
+    strategy: Strategy, signals: Signals, t: int, section: CrossSection, wish: Wish, recalls: bool
+) -> Limits:
+    turnover, size = np.inf, np.abs(wish.previous)
     if recalls and strategy.turnover is not None:
-        invested = 1.0 if strategy.neutral or strategy.allow_cash else float(np.abs(previous).sum())
+        invested = 1.0 if strategy.neutral or strategy.allow_cash else float(size.sum())
         turnover = strategy.turnover + max(1.0 - invested, 0.0)
-    ceiling = np.where(leaving, np.maximum(np.abs(previous), rest) if recalls else rest, 1.0)
-    limits = Limits(
-        lower=np.where(side < 0.0, -ceiling, 0.0),
-        upper=np.where(side > 0.0, ceiling, 0.0),
-        name=np.full(len(names), 1.0 if strategy.max_name is None else strategy.max_name),
-        rules=(*_budget(strategy, side), *rules_of(strategy, signals, t, section, names, side)),
-        previous=previous,
+    ceiling = np.where(wish.leaving, np.maximum(size, wish.rest) if recalls else wish.rest, 1.0)
+    return Limits(
+        lower=np.where(wish.side < 0.0, -ceiling, 0.0),
+        upper=np.where(wish.side > 0.0, ceiling, 0.0),
+        name=np.full(len(wish.names), 1.0 if strategy.max_name is None else strategy.max_name),
+        rules=(
+            *_budget(strategy, wish.side),
+            *rules_of(strategy, signals, t, section, wish.names, wish.side),
+        ),
+        previous=wish.previous,
         turnover=turnover,
-        largest=largest,
-        traded=traded,
+        largest=wish.largest,
+        traded=wish.traded,
     )
-    wide, relaxed = reachable(limits)
-    half = np.inf if strategy.turnover is None else strategy.turnover / 2.0
 
-    def after(sold: Limits, which: Mask, most: float) -> Limits:
-        left = np.where(which, _after_sales(previous, aim, which, rest, most), np.inf)
-        return replace(sold, lower=np.maximum(sold.lower, -left), upper=np.minimum(sold.upper, left))
 
-    found = most_sold(lambda most: within(aim, after(wide, leaving, most), worth), half)
-    if found is not None:
-        found = replace(found, relaxed=relaxed)
-    else:  # what vanishes does so all the same
-        found = nearest(aim, after(limits, leaving & (aim == 0.0), half))
-    worth.update(found.worth)
-    return _book(names, found, limits)
+def _sold(limits: Limits, wish: Wish, which: Mask, most: float) -> Limits:
+    """The limits with some names no larger than after sales of `most` together."""
+    after = np.where(which, _after_sales(wish.previous, wish.aim, which, wish.rest, most), np.inf)
+    return replace(limits, lower=np.maximum(limits.lower, -after), upper=np.minimum(limits.upper, after))
 
 
 def most_sold(selling: Callable[[float], Solution | None], most: float) -> Solution | None:
