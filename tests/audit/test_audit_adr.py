@@ -128,6 +128,7 @@ def test_beta_that_knows_its_own_day_ends_the_command_with_1(adr_root, monkeypat
     assert "ordinary_betas.beta" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_us_closes_from_bars_are_audited_and_the_command_ends_with_0(adr_root, capsys, tmp_path) -> None:
     root = shutil.copytree(adr_root, tmp_path / "desk")
     for path in root.glob("data/processed/russell1000/close_at*/*.csv"):

@@ -149,6 +149,7 @@ def test_a_sound_gate_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not gate_audit(monkeypatch).too_many
 
 
+@pytest.mark.slow
 def test_a_gate_without_an_adjustment_for_the_number_of_adrs_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
