@@ -186,10 +186,8 @@ class Limits:
         for rule, value in zip(self.rules, self.values(weight).tolist(), strict=True):
             low, high = value - rule.low, rule.high - value
             nearer = low < high
-            if (
-                rule.kind == "budget" and rule.low < rule.high
-            ):  # cash is allowed: told is what may be invested
-                nearer = abs(rule.low) > abs(rule.high)
+            if rule.kind == "budget" and rule.low < rule.high:
+                nearer = abs(rule.low) > abs(rule.high)  # cash is allowed: told is what may be invested
             limit, slack = (rule.low, low) if nearer else (rule.high, high)
             found.append(Usage(rule.kind, rule.label, value, limit, slack))
         if np.isfinite(self.turnover):
