@@ -417,6 +417,22 @@ def test_a_split_since_the_holdings_were_written_is_told(three_years, tmp_path):
             assert splits[row.ticker] == pytest.approx(row.value, rel=0.005)
 
 
+def test_a_name_whose_end_is_known_is_told(three_years, tmp_path):
+    """On the evening of its last session it is still in the book, but nobody will sell or buy it."""
+    settings = configured("equity.backtest.start=2016-06-01")
+    listings = three_years.read("listings")
+    sessions = three_years.context().sessions
+    ends = listings[listings["settled_session"] == listings["last_session"] + 1]
+    row = ends.sort_values("last_session").iloc[-1]
+    date = sessions[int(row["last_session"])].item()
+    prior = prior_file(tmp_path / "prior.csv", [(row["ticker"], 10), ("CASH", 1e7)])
+    found = choose(three_years, "baseline", settings, date=date, prior=prior)
+    assert any(row["ticker"] in note and "orders won't fill" in note for note in found.summary["notes"])
+    before = sessions[int(row["last_session"]) - 1].item()
+    found = choose(three_years, "baseline", settings, date=before, prior=prior)
+    assert not any("orders won't fill" in note for note in found.summary["notes"])
+
+
 def test_what_is_too_small_to_be_sold_stays_in_the_files(three_years, tmp_path):
     """So that the next day's holdings have it."""
     date = three_years.context().sessions[-40].item()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kairos.equity.backtest.inputs import REGIMES
+from kairos.equity.backtest.market import settled_rows
 from kairos.equity.columns import looks_ahead, warnings_of
 from kairos.equity.context import PRICES
 from kairos.equity.live.day import stale
@@ -92,7 +93,7 @@ def summary(
             "on_calendar": plan.regular,
             "next": [{"decision": decided, "fill": filled} for decided, filled in plan.following],
         },
-        "notes": _notes(request, day, splits, reach, plan),
+        "notes": [*_notes(request, day, splits, reach, plan), *_ending(day, made)],
         "configuration": strategy.model_dump(mode="json"),
     }
     plain: dict[str, Any] = _plain(found)
@@ -223,6 +224,15 @@ def _prior(
         "sold_because_unknown": dict(dropped),
         "splits": splits,
     }
+
+
+def _ending(day: Day, made: Ticket) -> list[str]:
+    """What is to be traded and has come to the end of its listing by the day: no order of it will fill."""
+    settled = settled_rows(day.panels.frame, day.panels.outcomes)[made.names]
+    ending = made.ticker[(made.trade != 0.0) & (settled <= day.row + 1)].tolist()
+    return [f"{', '.join(ending)}: the end of the listing is known on {day.date}, orders won't fill"] * bool(
+        ending
+    )
 
 
 def _splits(request: Request, day: Day) -> dict[str, float]:
