@@ -285,6 +285,17 @@ def test_participation_is_told_of_the_name_that_takes_the_largest_part_of_its_ow
     ):
         [told] = [one for one in limits.usage(previous + np.array(trade)) if one.kind == "participation"]
         assert (told.value, told.limit) == (pytest.approx(value), limit)
+    scaled = replace(  # a change of scale takes the second one to its limit
+        limits,
+        largest=np.array([0.5, 0.006, np.inf, 0.0]),
+        traded=previous + np.array([0.0, 0.008, 0.0, 0.0]),
+    )
+    weight = previous + np.array([0.0, 0.002, -0.002, 0.0])
+    [told] = [one for one in scaled.usage(weight) if one.kind == "participation"]
+    assert (told.limit, told.binding) == (0.006, True)
+    halted = replace(scaled, halted=np.array([False, True, False, True]))
+    [told] = [one for one in halted.usage(weight) if one.kind == "participation"]
+    assert told.limit == 0.5
     beyond = previous + np.array([0.1, 0.0, -0.11, 0.01])
     [told] = [one for one in limits.usage(beyond) if one.kind == "participation"]
     assert (told.limit, told.holds) == (0.0, False)

@@ -252,6 +252,22 @@ def test_only_idle_cash_that_is_not_wanted_is_invested_outside_the_turnover(
     assert set(told) == {0.2}
 
 
+@pytest.mark.parametrize("name", ["risk3", "ls"])
+def test_participation_counts_what_is_sold_altogether(thin: Planted, name: str) -> None:
+    """The largest part of what a session may trade of a name, over all that is held or wanted."""
+    run, checked = thin.run(name), 0
+    for decision in run.decided[1:]:
+        w, raw, scaled = dense(thin, decision.target), held_at(run, decision.row), traded_at(run, decision)
+        some = thin.market.priced[decision.row] & ((w != 0.0) | (raw != 0.0) | (scaled != 0.0))
+        most = 0.05 * thin.signals.adv[decision.row] / (run.strategy.backtest.capital * decision.scale)
+        part = np.maximum(np.abs(w - raw), np.abs(w - scaled))[some] / most[some]
+        [told] = [usage for usage in decision.book.usage if usage.kind == "participation"]
+        if not decision.book.relaxed:
+            assert told.value / told.limit == pytest.approx(part.max(), rel=1e-9)
+            checked += 1
+    assert checked > 10
+
+
 @pytest.mark.parametrize("room", [0.0, 0.03, 0.0607, 0.1])
 def test_as_much_as_there_is_room_for_is_sold_first(room: float) -> None:
     """Half of the turnover, or what the other limits leave of it, to a thousandth."""

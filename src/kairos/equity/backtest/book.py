@@ -132,8 +132,9 @@ def within_limits(
     if not len(scored.names):
         return Book(holding.raw if recalls else NOTHING)
     names = union(scored.names, holding.raw.names, holding.traded.names)
-    previous, traded, largest = _tradable(market, costs, t, names, signals.adv[t, names], holding)
-    wish = _wish(strategy, section, scored, names, previous, traded, largest, recalls)
+    halted = ~market.priced[t, names]
+    previous, traded, largest = _tradable(costs, names, signals.adv[t, names], holding, halted)
+    wish = _wish(strategy, section, scored, names, previous, traded, largest, halted, recalls)
     limits = _limits(strategy, signals, t, section, wish, recalls)
     wide, relaxed = reachable(limits)
     half = np.inf if strategy.turnover is None else strategy.turnover / 2.0
@@ -157,8 +158,8 @@ class Wish(NamedTuple):
     Attributes
     ----------
     names : (n,) int
-        Candidates, and what is held and plays a role or can't be sold at once.
-    previous, traded, largest : (n,)
+        Candidates, and what is held.
+    previous, traded, largest, halted : (n,)
         As of `_tradable`.
     rest : (n,)
         Size that a session can't sell.
@@ -174,6 +175,7 @@ class Wish(NamedTuple):
     previous: Vector
     traded: Vector
     largest: Vector
+    halted: Mask
     rest: Vector
     leaving: Mask
     side: Vector
@@ -188,20 +190,18 @@ def _wish(
     previous: Vector,
     traded: Vector,
     largest: Vector,
+    halted: Mask,
     recalls: bool,
 ) -> Wish:
     rest = np.maximum(np.maximum(np.abs(previous), np.abs(traded)) - largest, 0.0)
-    chosen = among(names, scored.names)
-    some = chosen | (rest > 0.0) | (recalls & (previous != 0.0))
-    names, largest, previous, traded = names[some], largest[some], previous[some], traded[some]
-    rest, chosen, wanted = rest[some], chosen[some], scored.on(names)
+    chosen, wanted = among(names, scored.names), scored.on(names)
     side = _sides(strategy, section, names, np.where(traded != 0.0, traded, previous), ~chosen)
     stuck = (side * traded < 0.0) & (rest > 0.0)  # no session brings it to the other side
     leaving, side = ~chosen | stuck, np.where(stuck, -side, side)
     wanted[stuck] = 0.0
     aim = (1.0 - strategy.refresh) * previous + strategy.refresh * wanted if recalls else wanted
     aim[leaving & (np.abs(aim) < strategy.vanish)] = 0.0
-    return Wish(names, previous, traded, largest, rest, leaving, side, aim)
+    return Wish(names, previous, traded, largest, halted, rest, leaving, side, aim)
 
 
 def _limits(
@@ -224,6 +224,7 @@ def _limits(
         turnover=turnover,
         largest=wish.largest,
         traded=wish.traded,
+        halted=wish.halted,
     )
 
 
@@ -248,15 +249,14 @@ def most_sold(selling: Callable[[float], Solution | None], most: float) -> Solut
 
 
 def _tradable(
-    market: Market, costs: Costs, t: int, names: Index, adv: Vector, holding: Holding
+    costs: Costs, names: Index, adv: Vector, holding: Holding, halted: Mask
 ) -> tuple[Vector, Vector, Vector]:
     """(n,) the raw book, what is traded in its units, and what a session can trade of each name.
 
-    Without a price at the close of t that is nothing: only what a change of scale is between the two books.
+    Of what is halted that is nothing: only what a change of scale is between the two books.
     """
     previous, traded = holding.raw.on(names), holding.traded.on(names)
-    volume = costs.largest(adv, holding.scale)
-    return previous, traded, np.where(market.priced[t, names], volume, np.abs(previous - traded))
+    return previous, traded, np.where(halted, np.abs(previous - traded), costs.largest(adv, holding.scale))
 
 
 def _book(names: Index, solution: Solution, limits: Limits) -> Book:
@@ -388,7 +388,8 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
         z = np.full(len(names), np.nan)
         z[np.searchsorted(names, section.names[candidates])] = section.alpha_z[candidates]
         adv = signals.adv[t, names]
-        previous, traded, largest = _tradable(market, costs, t, names, adv, holding)
+        halted = ~market.priced[t, names]
+        previous, traded, largest = _tradable(costs, names, adv, holding, halted)
         decision = Known(
             candidate=np.isfinite(z),
             alpha_z=z,
@@ -407,6 +408,7 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
             scale=scale,
             first=not len(held.names),
             traded=traded,
+            halted=halted,
             ic=shown,
         )
         limits = optimiser.limits(decision)

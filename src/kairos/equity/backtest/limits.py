@@ -101,6 +101,8 @@ class Limits:
     traded : (n,), optional
         What is really held and traded, in units of this book; without it `previous`. A change of scale lies
         between the two.
+    halted : (n,) bool, optional
+        Has no price today, so that `largest` is no volume.
     """
 
     lower: Vector
@@ -111,6 +113,7 @@ class Limits:
     turnover: float
     largest: Vector
     traded: Vector | None = None
+    halted: Mask | None = None
 
     def __post_init__(self) -> None:
         bounds = (self.lower, self.upper, self.name, self.previous)
@@ -195,10 +198,11 @@ class Limits:
         return [*found, *self._participation(weight, step)]
 
     def _participation(self, weight: Vector, step: Vector) -> list[Usage]:
-        """Of the name that takes the largest part of its limit; what can't trade, and doesn't, has none."""
+        """Of the name that takes the largest part of its limit; what is halted has none to take."""
         change = step if self.traded is None else np.maximum(step, np.abs(weight - self.traded))
-        still = self.largest <= (0.0 if self.traded is None else np.abs(self.previous - self.traded))
-        some = np.isfinite(self.largest) & (~still | (change > self.largest + HOLDS))
+        some = np.isfinite(self.largest)
+        if self.halted is not None:
+            some &= ~self.halted | (change > self.largest + HOLDS)
         if not some.any():
             return []
         with np.errstate(divide="ignore", invalid="ignore"):

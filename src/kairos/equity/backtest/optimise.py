@@ -38,8 +38,8 @@ class Decision:
         Weights as they have drifted.
     largest : (n,)
         Largest |Δw|, by participation.
-    traded : (n,), optional
-        What the scaled book holds, in units of this one; see `Limits`.
+    traded, halted : (n,), optional
+        What the scaled book holds, in units of this one; what has no price today. See `Limits`.
     ic : float, optional
         Information coefficient expected now, instead of the optimiser's; the risk aversion keeps that.
     scale : float
@@ -59,6 +59,7 @@ class Decision:
     scale: float = 1.0
     first: bool = False
     traded: Vector | None = None
+    halted: Mask | None = None
     ic: float | None = None
 
     def __post_init__(self) -> None:
@@ -184,4 +185,6 @@ class Optimiser:
         upper = np.where(decision.candidate, 1.0, np.maximum(np.maximum(previous, low), 0.0))
         turnover = np.inf if decision.first else self.turnover
         name = np.full(n, self.name)
-        return Limits(lower, upper, name, rules, previous, turnover, decision.largest, decision.traded)
+        return Limits(
+            lower, upper, name, rules, previous, turnover, decision.largest, decision.traded, decision.halted
+        )
