@@ -8,10 +8,12 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from strategy_market import HISTORY, Planted, planted
 
-from kairos.equity.backtest.book import Decision, mixed, most_sold
+from kairos.equity.backtest.book import Decision, _after_sales, mixed, most_sold
 from kairos.equity.backtest.simulate import Simulation
 from kairos.equity.backtest.skill import Skill
 from kairos.equity.backtest.strategy import CrossSection, Target
@@ -83,11 +85,13 @@ def sector_limit(world: Planted, decision: Decision) -> np.ndarray[Any, Any]:
     return 2.0 * np.array(share)
 
 
-def check_limits(world: Planted, run: Simulation, decision: Decision, name: str) -> None:
+def check_limits(
+    world: Planted, run: Simulation, decision: Decision, name: str, largest: float = 0.03
+) -> None:
     """All limits of a strategy but participation."""
     sector, tolerance = world.signals.sector, 1e-9
     w, before = dense(world, decision.target), held_at(run, decision.row)
-    assert np.abs(w).max() <= 0.03 + tolerance
+    assert np.abs(w).max() <= largest + tolerance
     gross = np.bincount(sector, np.abs(w), len(world.signals.sectors))
     assert (gross <= sector_limit(world, decision) + tolerance).all()
     if name.startswith("ls"):
@@ -138,13 +142,12 @@ def test_limits_hold_on_every_decision(world: Planted, runs: dict[str, Simulatio
     assert len(run.decided) > 45
     for decision in run.decided:
         names, low, high = fixed_at(world, run, decision)
-        beyond = (np.maximum(low, -high) > 0.03).any()  # a drifted name that nobody can sell today
-        assert {one.kind for one in decision.book.relaxed} <= ({"participation"} if beyond else set())
-        check_limits(world, run, decision, name)
-        if not beyond:
-            assert all(usage.holds for usage in decision.book.usage)
-            weight = dense(world, decision.target)[names]
-            assert ((low - 1e-9 <= weight) & (weight <= high + 1e-9)).all()
+        size = np.minimum(np.abs(low), np.abs(high)).max(initial=0.0)  # of what nobody can sell today
+        assert {one.kind for one in decision.book.relaxed} == ({"name"} if size > 0.03 + 1e-9 else set())
+        check_limits(world, run, decision, name, max(size, 0.03))
+        assert all(usage.holds or (usage.kind == "name" and size > 0.03) for usage in decision.book.usage)
+        weight = dense(world, decision.target)[names]
+        assert ((low - 1e-9 <= weight) & (weight <= high + 1e-9)).all()
 
 
 @pytest.mark.parametrize(("name", "sides"), [("risk3", (75, 0)), ("ls", (75, 75))])
@@ -198,10 +201,9 @@ def test_risk4_trades_as_it_is_defined(world: Planted, runs: dict[str, Simulatio
         ceiling, left = before[names].copy(), 0.10
         sellable = leaving & ~np.isin(names, fixed)
         for i in sorted(np.flatnonzero(sellable & (aim == 0.0)), key=lambda i: ceiling[i]):
-            if ceiling[i] <= left:
-                left -= ceiling[i]
-                ceiling[i] = 0.0
-        sales = np.where(sellable & (ceiling > 0.0), before[names] - aim, 0.0)
+            sold = min(left, ceiling[i])
+            left, ceiling[i] = left - sold, ceiling[i] - sold
+        sales = np.where(sellable & (aim > 0.0), before[names] - aim, 0.0)
         ceiling -= min(1.0, left / sales.sum()) * sales if sales.sum() else 0.0
         w = cp.Variable(len(names), nonneg=True)
         sector = world.signals.sector[names]
@@ -266,6 +268,30 @@ def test_participation_counts_what_is_sold_altogether(thin: Planted, name: str) 
             assert told.value / told.limit == pytest.approx(part.max(), rel=1e-9)
             checked += 1
     assert checked > 10
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.floats(0.0, 0.05)] * 2, st.booleans(), st.floats(0.0, 1.0)), min_size=1, max_size=8
+    ),
+    st.floats(0.0, 0.2),
+    st.floats(0.0, 0.2),
+)
+def test_sales_that_come_first(rows: list[Any], most: float, more: float) -> None:
+    """None below what can't be sold or is wanted, together no more than asked, what vanishes first."""
+    previous, rest = (np.array(column) for column in list(zip(*rows, strict=True))[:2])
+    leaving, share = np.array([row[2] for row in rows]), np.array([row[3] for row in rows])
+    aim = np.where(share < 0.3, 0.0, share * previous)
+    after = _after_sales(previous, aim, leaving, rest, most)
+    sold = np.where(leaving, previous - after, 0.0)
+    assert (after >= rest - 1e-15)[leaving].all()
+    assert (after >= aim - 1e-15)[leaving].all()
+    assert np.maximum(sold, 0.0).sum() <= most + 1e-12
+    vanishing = leaving & (aim == 0.0) & (previous > rest)
+    if (after > rest + 1e-12)[vanishing].any():
+        assert (sold <= 1e-12)[leaving & ~vanishing].all()
+    again = _after_sales(previous, aim, leaving, rest, most + more)
+    assert (again <= after + 1e-12)[leaving].all()  # with more to be sold, no name keeps more
 
 
 @pytest.mark.parametrize("room", [0.0, 0.03, 0.0607, 0.1])

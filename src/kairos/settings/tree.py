@@ -400,9 +400,11 @@ class Strategy(StrategyDefaults):
         if self.mix.strategies:
             others = ("require", "min_adv", "bottom_n", "allow_cash")
             idle = [*limited, *(key for key in others if getattr(self, key))]
-            if idle or self.book != "scored":
+            plain = {"book": "scored", "score": "equal", "refresh": 1.0}
+            idle += [key for key, value in plain.items() if getattr(self, key) != value]
+            if idle:
                 raise ValueError(
-                    f"{[*idle, 'book'][0]} has no effect on a mix, which holds what its parts decide: "
+                    f"{idle[0]} has no effect on a mix, which holds what its parts decide: "
                     f"set it in the entries of {', '.join(self.mix.strategies)}"
                 )
         if self.book == "optimised" and self.optimise.risk_aversion == 0.0:

@@ -291,16 +291,16 @@ def _after_sales(previous: Vector, aim: Vector, leaving: Mask, rest: Vector, mos
     """
     size = np.abs(previous)
     sale = np.where(leaving, np.maximum(size - np.maximum(np.abs(aim), rest), 0.0), 0.0)
-    order = np.argsort(sale, kind="stable")
-    order = order[(sale[order] > 0.0) & (aim[order] == 0.0)]
-    paid = np.cumsum(sale[order])
-    first = order[paid <= most]
-    spent = float(paid[len(first) - 1]) if len(first) else 0.0
-    total = float(sale.sum()) - spent
-    part = np.full(len(sale), min(1.0, (most - spent) / total) if total > 0.0 else 1.0)
-    part[first] = 1.0
-    after: Vector = size - part * sale
-    return after
+    gone = np.flatnonzero((aim == 0.0) & (sale > 0.0))
+    order = gone[np.argsort(sale[gone], kind="stable")]
+    before = np.cumsum(sale[order]) - sale[order]
+    left = max(most - float(sale[order].sum()), 0.0)
+    others = sale.copy()
+    others[gone] = 0.0
+    total = float(others.sum())
+    sold = min(1.0, left / total) * others if total > 0.0 else others
+    sold[order] = np.clip(most - before, 0.0, sale[order])
+    return np.maximum(size - sold, rest)
 
 
 def _budget(strategy: Strategy, side: Vector) -> tuple[Rule, ...]:

@@ -49,7 +49,7 @@ def relax(limits: Limits) -> tuple[Limits, tuple[Relaxation, ...]]:
         When no book at all fits: nothing that may be bought, for instance.
     """
     present = [kind for kind in ORDER if _has(limits, kind)]
-    wide = limits
+    wide = _kept(limits)
     for at in range(len(present) - 1, -1, -1):
         wide = _reaching(wide) if present[at] == "participation" else wide
         excess = least_excess(wide, present[at], free=present[:at])
@@ -59,14 +59,23 @@ def relax(limits: Limits) -> tuple[Limits, tuple[Relaxation, ...]]:
 
 
 def reachable(limits: Limits) -> tuple[Limits, tuple[Relaxation, ...]]:
-    """The limits with more participation for each name that could not come within its own bounds otherwise.
+    """The limits with room for each name that could not come within its own bounds otherwise.
 
-    So one name's volume, or its missing price, is not everybody's.
+    What is halted stays as it is, be it larger than a name may be; of others more may be traded than a
+    session's part of their volume. So one name's volume, or its missing price, is not everybody's.
     """
-    if not _has(limits, "participation"):
-        return limits, ()
-    wide = _reaching(limits)
-    return wide, tuple(_told("participation", limits, wide))
+    wide = _kept(limits)
+    wide = _reaching(wide) if _has(limits, "participation") else wide
+    return wide, tuple(one for kind in ("participation", "name") for one in _told(kind, limits, wide))
+
+
+def _kept(limits: Limits) -> Limits:
+    """The limits with every halted name as large as it is."""
+    if limits.halted is None:
+        return limits
+    size = np.abs(limits.previous)
+    least = size if limits.traded is None else np.minimum(size, np.abs(limits.traded))
+    return replace(limits, name=np.where(limits.halted, np.maximum(limits.name, least), limits.name))
 
 
 def _reaching(limits: Limits) -> Limits:
@@ -87,18 +96,19 @@ def _has(limits: Limits, kind: str) -> bool:
 
 
 def _told(kind: str, limits: Limits, wide: Limits) -> list[Relaxation]:
-    """One entry a limit of the kind that is wider; of names one for all.
+    """One entry a limit of the kind that is wider.
 
-    Of participation that of the name which is wider by the largest factor.
+    Of names' limits the one that is wider by most, of participation the one by the largest factor.
     """
     if kind == "name":
-        pairs = [("weight of a name", float(limits.name.min()), float(wide.name.min()))]
+        at = int(np.argmax(wide.name - limits.name))
+        pairs = [("weight of a name", float(limits.name[at]), float(wide.name[at]))]
     elif kind == "turnover":
         pairs = [("turnover", limits.turnover, wide.turnover)]
     elif kind == "participation":
         with np.errstate(divide="ignore", invalid="ignore"):
             factor = np.where(wide.largest > limits.largest, wide.largest / limits.largest, 1.0)
-        at = int(np.argmax(factor))
+        at = int(np.argmax(np.round(factor, 9)))  # rounding does not choose among those widened alike
         pairs = [("participation", float(limits.largest[at]), float(wide.largest[at]))]
     else:
         pairs = [

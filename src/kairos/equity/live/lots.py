@@ -106,8 +106,10 @@ class Rebalance:
         """(n,) trades whose purchases are made smaller, the largest lots first, until the turnover holds."""
         while True:
             excess = float(np.abs(trade) @ self.unit) - turnover - HOLDS
-            grows = np.abs(self.current + trade) > np.abs(self.current)
-            step = np.where(grows, np.minimum(np.abs(trade), self.lot), 0.0)
+            after = self.current + trade
+            crosses = self.current * after < 0.0
+            grows = crosses | (np.abs(after) > np.abs(self.current))
+            step = np.where(grows, np.minimum(np.abs(np.where(crosses, after, trade)), self.lot), 0.0)
             cut = _enough(step * self.unit, excess)
             if not cut.any():
                 return trade
