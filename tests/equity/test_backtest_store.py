@@ -799,6 +799,7 @@ def test_trials_are_counted_from_the_ledger(bt_db: Path, tmp_path: Path) -> None
     assert other.deflation.trials == first.trials + 1
     assert other.deflation.extra == 5
     headline = json.loads(run.headline)
+    assert (headline["trials"], headline["trials_elsewhere"]) == (first.trials + 1, 5)
     assert headline["deflated_sharpe"] == pytest.approx(other.deflation.deflated)
     assert headline["published_deflated_sharpe"] == pytest.approx(other.deflation.published)
     assert other.headline()["published_deflated_sharpe"] == other.deflation.published
