@@ -196,7 +196,10 @@ def test_what_was_last_known_is_of_the_last_session_that_knew_it(bt_db: Path, fi
         every = panels[name]
         carried = pd.DataFrame(every).ffill().to_numpy()
         assert np.isfinite(carried).sum() > np.isfinite(every).sum()
-        np.testing.assert_array_equal(panels.last_known(name, rows).values, carried[rows])
+        here, known = panels.some_and_last(name, rows)
+        np.testing.assert_array_equal(known.values, carried[rows])
+        np.testing.assert_array_equal(here.values, every[rows])
+        np.testing.assert_array_equal(panels.some(name, rows).values, every[rows])
 
 
 def test_result_tables_have_the_columns_of_the_manual(bt_db: Path) -> None:

@@ -1,6 +1,5 @@
 """What the console says of backtests, of their comparison and of a repetition."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,8 @@ def print_worth(found: "Sequence[tuple[BacktestResult, Run]]") -> None:
 
 
 def _print_relaxed(result: "BacktestResult", run: "Run") -> None:
+    from kairos.equity.recorded import table_of
+
     decided = result.simulation.decided
     relaxed = [decision for decision in decided if decision.book.relaxed]
     if not relaxed:
@@ -37,10 +38,9 @@ def _print_relaxed(result: "BacktestResult", run: "Run") -> None:
     kinds = Counter(kind for decision in relaxed for kind in {one.kind for one in decision.book.relaxed})
     day = result.simulation.market.frame.sessions[relaxed[0].row]
     gave = ", ".join(f"{kind} gave way at {n:,}" for kind, n in kinds.most_common())
-    table = json.loads(run.headline)["table"].replace("results", "limits", 1)
     console.note(
         f"{result.strategy.name}: limits could not hold together at {len(relaxed):,} of {len(decided):,} "
-        f"decisions, first on {day}: {gave}; each is in {table}"
+        f"decisions, first on {day}: {gave}; each is in {table_of(run, 'limits')}"
     )
 
 

@@ -17,7 +17,7 @@ from kairos.equity.backtest.scaling import SESSIONS_PER_YEAR
 from kairos.equity.backtest.signals import UNKNOWN
 from kairos.equity.context import open_store
 from kairos.equity.frame import Array, dates, numbers
-from kairos.equity.recorded import find_run, headline_of, leaves, namespace_of, stored
+from kairos.equity.recorded import find_run, headline_of, leaves, namespace_of, table_of, where_stored
 from kairos.equity.rerun import repeat
 from kairos.errors import InputError
 from kairos.evaluation.bootstrap import SEED, block_length, bootstrap_interval
@@ -214,9 +214,14 @@ def _labels(runs: Sequence[Run]) -> list[str]:
 
 
 def _compared(store: Store, run: Run, label: str, settings: Settings) -> Compared:
-    daily, limits, note = stored(store, run), stored(store, run, "limits"), ""
-    if daily is None:
+    found, limits, note = where_stored(store, run), None, ""
+    if found is None:
         daily, note = _repeated(store, run, label, settings)
+    else:
+        snapshot, space = found
+        daily = snapshot.read(table_of(run), namespace=space)
+        if snapshot.has(table_of(run, "limits"), space):
+            limits = snapshot.read(table_of(run, "limits"), namespace=space)
     ret, headline = numbers(daily["port_ret"]), headline_of(run)
     block, year = block_length(ret), np.sqrt(headline.get("periods_per_year", SESSIONS_PER_YEAR))
     low, high = bootstrap_interval(ret, "sharpe", block=block, seed=SEED, level=LEVEL)

@@ -31,7 +31,7 @@ from kairos.equity.frame import (
 )
 from kairos.equity.vendor import TABLES
 from kairos.errors import InputError, WorkError
-from kairos.panel import Rows, carry, in_force, in_rows, place, place_last, take
+from kairos.panel import Rows, carry, in_force, in_rows, place, take
 from kairos.settings import Settings
 from kairos.store import Part, Snapshot, Store, Table, check_content, plain_form, read_part
 from kairos.store.sql import quote, scan
@@ -348,17 +348,18 @@ class Panels:
             place(cell, value, at, values)
         return SomeRows(values, at)
 
-    def last_known(self, name: str, rows: Ints) -> SomeRows:
-        """The given rows of a panel, ascending, with the last known value up to each where it has none."""
+    def some_and_last(self, name: str, rows: Ints) -> tuple[SomeRows, SomeRows]:
+        """The given rows of a panel, ascending, as `some` has them, and with last known values."""
         T, N = self.frame.shape
-        at = np.full(T, -1, dtype=np.int64)
+        at, until = np.full(T, -1, dtype=np.int64), np.searchsorted(rows, np.arange(T))
         at[rows] = np.arange(len(rows))
-        until = np.searchsorted(rows, np.arange(T))  # the next one of the rows from each row on
-        values = np.full((len(rows), N), np.nan)
+        until[until == len(rows)] = -1  # each row goes into the next one of the given rows
+        values, known = np.full((2, len(rows), N), np.nan)
         for cell, value in self._cells(*self._find(name)):
-            place_last(cell, value, np.where(until < len(rows), until, -1), values)
-        carry(values)
-        return SomeRows(values, at)
+            place(cell, value, at, values)
+            place(cell, value, until, known)
+        carry(known)
+        return SomeRows(values, at), SomeRows(known, at)
 
     def _find(self, name: str) -> tuple[Table, str]:
         """Table and column; InputError when either does not exist."""

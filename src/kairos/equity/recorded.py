@@ -66,19 +66,31 @@ def namespace_of(run: Run) -> str:
     return "main" if trial is None else trial.namespace
 
 
-def stored(store: Store, run: Run, kind: str = "results") -> pa.Table | None:
-    """The ``results``, ``weights`` or ``limits`` of a run, of whatever snapshot still has them.
+def table_of(run: Run, kind: str = "results") -> str:
+    """Name of the table of ``results``, ``weights`` or ``limits`` that a run stored."""
+    table: str = headline_of(run)["table"]
+    return table.replace("results", kind, 1)
 
-    None when a later run replaced them in all. The newest snapshot counts first. Results of a name are
-    replaced by the next run of that name, but the snapshots before it keep theirs.
+
+def where_stored(store: Store, run: Run) -> tuple[Snapshot, str] | None:
+    """Snapshot and namespace that still have what a run stored; None when a later run replaced it in all.
+
+    The newest snapshot counts first. Results of a name are replaced by the next run of that name, but the
+    snapshots before it keep theirs.
     """
-    name, namespace = headline_of(run)["table"].replace("results", kind, 1), namespace_of(run)
+    name, namespace = table_of(run), namespace_of(run)
     for snapshot in reversed(store.snapshots()):
         for space in dict.fromkeys((namespace, "main")):
             table = snapshot.tables.get((space, name))
             if table is not None and table.meta.get("run") == run.id:
-                return snapshot.read(name, namespace=space)
+                return snapshot, space
     return None
+
+
+def stored(store: Store, run: Run) -> pa.Table | None:
+    """The results of a run, of whatever snapshot still has them; None as of `where_stored`."""
+    found = where_stored(store, run)
+    return None if found is None else found[0].read(table_of(run), namespace=found[1])
 
 
 @dataclass(frozen=True)

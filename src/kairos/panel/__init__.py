@@ -19,7 +19,7 @@ a session earlier is passed through `lag`.
 * `Rolling`: mean, std, var, sum, min, max, rank, skew, kurt, drawdown, cov, corr, beta, residual_std
 * `exponential`, `warmup`: recursive averages
 * `lag`, `last_valid`, `carry`, `returns`, `change`: the past of a column
-* `pick`, `place`, `place_last`, `in_rows`: values by their flat cell
+* `pick`, `place`, `in_rows`: values by their flat cell
 * `in_force`, `take`: announcements that hold until the next one; `expanding_quantile`: of a series before t
 * `z`, `clipped_z`, `rank`, `winsorise`, `group_mean`, `demean`, `neutralise`, `blend`, `mean_of`, `std_of`,
   `quantile_of`, `inner`: the cross-section of a date
@@ -51,7 +51,6 @@ from kairos.panel.lag import (
     last_valid,
     pick,
     place,
-    place_last,
     returns,
     take,
 )
@@ -80,7 +79,6 @@ __all__ = [
     "neutralise",
     "pick",
     "place",
-    "place_last",
     "quantile_of",
     "rank",
     "returns",

@@ -414,17 +414,10 @@ def pick(
 def place(
     cell: npt.NDArray[np.integer[Any]], values: Array, length: int, at: npt.NDArray[np.int64], out: Array
 ) -> None:
-    """Put values of flat cells ``column · length + row`` into the row ``at[row]`` of a row-major array."""
-    for i in range(cell.size):
-        column = cell[i] // length
-        out[at[cell[i] - column * length], column] = values[i]
+    """Put values of flat cells ``column · length + row`` into the row ``at[row]`` of a row-major array.
 
-
-@kernel
-def place_last(
-    cell: npt.NDArray[np.integer[Any]], values: Array, length: int, at: npt.NDArray[np.int64], out: Array
-) -> None:
-    """As `place`, of cells in the order of their rows: the last value there is stays; row -1 is left out."""
+    What is missing, and the row -1, is left out.
+    """
     for i in range(cell.size):
         column = cell[i] // length
         row = at[cell[i] - column * length]

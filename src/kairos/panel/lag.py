@@ -110,47 +110,30 @@ def pick(x: Array, cell: npt.NDArray[np.integer[Any]], begin: int, out: npt.NDAr
 def place(cell: npt.NDArray[np.integer[Any]], values: Array, at: npt.NDArray[np.int64], out: Array) -> None:
     """Put values into some rows of a panel, row-major, by their flat cells in the whole one.
 
+    Where several rows of the panel go into one, the last value that is not missing stays.
+
     Parameters
     ----------
     cell : (K,)
-        ``column · T + row`` in the whole panel.
+        ``column · T + row`` in the whole panel, of each column in the order of its rows.
     values : (K,)
-        What stands there.
+        What stands there; a missing value leaves what is in ``out``.
     at : (T,)
-        Row of ``out`` for each row of the whole panel; every cell's row must have one.
+        Row of ``out`` for each row of the whole panel, −1 for none.
     out : (R, N) C-contiguous
         Is filled.
 
     Examples
     --------
-    >>> out = np.zeros((1, 2))
-    >>> place(np.array([1, 3]), np.array([5.0, 6.0]), np.array([-1, 0]), out)
+    >>> out = np.full((1, 2), np.nan)
+    >>> place(np.array([0, 1, 3]), np.array([5.0, np.nan, 6.0]), np.array([0, 0]), out)
     >>> out.tolist()
     [[5.0, 6.0]]
+    >>> place(np.array([0, 1]), np.array([7.0, 8.0]), np.array([0, -1]), out)
+    >>> out.tolist()
+    [[7.0, 6.0]]
     """
     kernels.place(cell, values, len(at), at, out)
-
-
-def place_last(
-    cell: npt.NDArray[np.integer[Any]], values: Array, at: npt.NDArray[np.int64], out: Array
-) -> None:
-    """As `place`, where several rows of the panel go into one: the last value that is not missing stays.
-
-    Parameters
-    ----------
-    cell : integers
-        ``column · T + row``, of each column in the order of its rows.
-    at : (T,)
-        Row of `out` that a row goes into, −1 for none.
-
-    Examples
-    --------
-    >>> out = np.full((1, 2), np.nan)
-    >>> place_last(np.array([0, 1, 5]), np.array([5.0, np.nan, 6.0]), np.array([0, 0, -1]), out)
-    >>> out.tolist()
-    [[5.0, nan]]
-    """
-    kernels.place_last(cell, values, len(at), at, out)
 
 
 def in_rows(cell: npt.NDArray[np.integer[Any]], wanted: Mask) -> npt.NDArray[np.int64]:

@@ -132,9 +132,7 @@ def within_limits(
     if not len(scored.names):
         return Book(holding.raw if recalls else NOTHING)
     names = union(scored.names, holding.raw.names, holding.traded.names)
-    halted = ~market.priced[t, names]
-    previous, traded, largest = _tradable(costs, names, signals.adv[t, names], holding, halted)
-    wish = _wish(strategy, section, scored, names, previous, traded, largest, halted, recalls)
+    wish = _wish(strategy, section, scored, names, _today(market, signals, costs, t, names, holding), recalls)
     limits = _limits(strategy, signals, t, section, wish, recalls)
     wide, relaxed = reachable(limits)
     half = np.inf if strategy.turnover is None else strategy.turnover / 2.0
@@ -152,6 +150,31 @@ def _recalls(strategy: Strategy, holding: Holding) -> bool:
     return (strategy.turnover is not None or strategy.refresh < 1.0) and len(holding.raw.names) > 0
 
 
+class Today(NamedTuple):
+    """What is held of some names, and what a session can trade of them; see `Limits`.
+
+    Attributes
+    ----------
+    previous, traded : (n,)
+        The raw book, and the scaled one in its units.
+    largest : (n,)
+        Of what is halted that is nothing: only what a change of scale is between the two books.
+    halted : (n,) bool
+        Without a price.
+    """
+
+    previous: Vector
+    traded: Vector
+    largest: Vector
+    halted: Mask
+
+
+def _today(market: Market, signals: Signals, costs: Costs, t: int, names: Index, holding: Holding) -> Today:
+    previous, traded = holding.raw.on(names), holding.traded.on(names)
+    volume, halted = costs.largest(signals.adv[t, names], holding.scale), ~market.priced[t, names]
+    return Today(previous, traded, np.where(halted, np.abs(previous - traded), volume), halted)
+
+
 class Wish(NamedTuple):
     """What would be held without limits.
 
@@ -159,8 +182,8 @@ class Wish(NamedTuple):
     ----------
     names : (n,) int
         Candidates, and what is held.
-    previous, traded, largest, halted : (n,)
-        As of `_tradable`.
+    today : Today
+        Of them.
     rest : (n,)
         Size that a session can't sell.
     leaving : (n,) bool
@@ -172,10 +195,7 @@ class Wish(NamedTuple):
     """
 
     names: Index
-    previous: Vector
-    traded: Vector
-    largest: Vector
-    halted: Mask
+    today: Today
     rest: Vector
     leaving: Mask
     side: Vector
@@ -187,12 +207,10 @@ def _wish(
     section: CrossSection,
     scored: Target,
     names: Index,
-    previous: Vector,
-    traded: Vector,
-    largest: Vector,
-    halted: Mask,
+    today: Today,
     recalls: bool,
 ) -> Wish:
+    previous, traded, largest, _ = today
     rest = np.maximum(np.maximum(np.abs(previous), np.abs(traded)) - largest, 0.0)
     chosen, wanted = among(names, scored.names), scored.on(names)
     side = _sides(strategy, section, names, np.where(traded != 0.0, traded, previous), ~chosen)
@@ -201,13 +219,13 @@ def _wish(
     wanted[stuck] = 0.0
     aim = (1.0 - strategy.refresh) * previous + strategy.refresh * wanted if recalls else wanted
     aim[leaving & (np.abs(aim) < strategy.vanish)] = 0.0
-    return Wish(names, previous, traded, largest, halted, rest, leaving, side, aim)
+    return Wish(names, today, rest, leaving, side, aim)
 
 
 def _limits(
     strategy: Strategy, signals: Signals, t: int, section: CrossSection, wish: Wish, recalls: bool
 ) -> Limits:
-    turnover, size = np.inf, np.abs(wish.previous)
+    turnover, size = np.inf, np.abs(wish.today.previous)
     if recalls and strategy.turnover is not None:
         invested = 1.0 if strategy.neutral or strategy.allow_cash else float(size.sum())
         turnover = strategy.turnover + max(1.0 - invested, 0.0)
@@ -220,17 +238,14 @@ def _limits(
             *_budget(strategy, wish.side),
             *rules_of(strategy, signals, t, section, wish.names, wish.side),
         ),
-        previous=wish.previous,
         turnover=turnover,
-        largest=wish.largest,
-        traded=wish.traded,
-        halted=wish.halted,
+        **wish.today._asdict(),
     )
 
 
 def _sold(limits: Limits, wish: Wish, which: Mask, most: float) -> Limits:
     """The limits with some names no larger than after sales of `most` together."""
-    after = np.where(which, _after_sales(wish.previous, wish.aim, which, wish.rest, most), np.inf)
+    after = np.where(which, _after_sales(wish.today.previous, wish.aim, which, wish.rest, most), np.inf)
     return replace(limits, lower=np.maximum(limits.lower, -after), upper=np.minimum(limits.upper, after))
 
 
@@ -246,17 +261,6 @@ def most_sold(selling: Callable[[float], Solution | None], most: float) -> Solut
         more = selling(some)
         low, high, found = (low, some, found) if more is None else (some, high, more)
     return found
-
-
-def _tradable(
-    costs: Costs, names: Index, adv: Vector, holding: Holding, halted: Mask
-) -> tuple[Vector, Vector, Vector]:
-    """(n,) the raw book, what is traded in its units, and what a session can trade of each name.
-
-    Of what is halted that is nothing: only what a change of scale is between the two books.
-    """
-    previous, traded = holding.raw.on(names), holding.traded.on(names)
-    return previous, traded, np.where(halted, np.abs(previous - traded), costs.largest(adv, holding.scale))
 
 
 def _book(names: Index, solution: Solution, limits: Limits) -> Book:
@@ -387,9 +391,6 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
             return Book(NOTHING if strategy.turnover is None else held)
         z = np.full(len(names), np.nan)
         z[np.searchsorted(names, section.names[candidates])] = section.alpha_z[candidates]
-        adv = signals.adv[t, names]
-        halted = ~market.priced[t, names]
-        previous, traded, largest = _tradable(costs, names, adv, holding, halted)
         decision = Known(
             candidate=np.isfinite(z),
             alpha_z=z,
@@ -402,14 +403,11 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
                 half_life=rules.half_life,
             ),
             volatility=signals.volatility[t, names],
-            adv=adv,
-            previous=previous,
-            largest=largest,
+            adv=signals.adv[t, names],
             scale=scale,
             first=not len(held.names),
-            traded=traded,
-            halted=halted,
             ic=shown,
+            **_today(market, signals, costs, t, names, holding)._asdict(),
         )
         limits = optimiser.limits(decision)
         if section.barred is not None:

@@ -70,9 +70,7 @@ def signals_of(
         return decision_rows(context, name, rows)
 
     def last(name: str) -> SomeRows:
-        return shared(
-            context, ("last known", name, key), lambda: context.panels(PRICES).last_known(name, rows)
-        )
+        return last_known(context, name, rows)
 
     wanted = [f"{PRICES}.member", column, *named.values()]
     if engine.benchmark == "cap":
@@ -122,6 +120,17 @@ def columns_of(context: Context, strategies: Sequence[Strategy], column: str) ->
 def decision_rows(context: Context, name: str, rows: Ints) -> SomeRows:
     """The panel of ``table.column`` on some rows, read once."""
     return shared(context, ("rows", name, rows.tobytes()), lambda: context.panels(PRICES).some(name, rows))
+
+
+def last_known(context: Context, name: str, rows: Ints) -> SomeRows:
+    """The panel of ``table.column`` on some rows, with last known values; read once for both."""
+
+    def make() -> SomeRows:
+        here, known = context.panels(PRICES).some_and_last(name, rows)
+        context.shared["rows", name, rows.tobytes()] = here
+        return known
+
+    return shared(context, ("last known", name, rows.tobytes()), make)
 
 
 def regimes(context: Context) -> np.ndarray[Any, Any]:

@@ -188,19 +188,21 @@ class BacktestResult:
     @cached_property
     def odd_betas(self) -> list[str]:
         """Names that were held with a beta that none can be, a sentence each, the largest first."""
-        tickers, worst = self.simulation.market.frame.tickers, dict[str, tuple[float, Any]]()
+        frame, found = self.simulation.market.frame, []
         for decision in self.simulation.filled:
             names = decision.target.names
             beta = self.beta.values[self.beta.at[decision.row], names]
-            for i in np.flatnonzero(np.abs(beta) > LARGEST_BETA).tolist():
-                day = self.simulation.market.frame.sessions[decision.row]
-                worst[tickers[names[i]]] = max(
-                    worst.get(tickers[names[i]], (0.0, day)), (float(beta[i]), day), key=_size
-                )
+            odd = np.abs(beta) > LARGEST_BETA
+            found += [
+                (b, n, decision.row) for b, n in zip(beta[odd].tolist(), names[odd].tolist(), strict=True)
+            ]
+        largest: dict[int, tuple[float, int]] = {}
+        for beta, name, row in sorted(found, key=lambda entry: -abs(entry[0])):
+            largest.setdefault(name, (beta, row))
         return [
-            f"{ticker} has a beta of {beta:,.0f} on {day}: check its prices of the year before; what is said "
-            "of beta here is not to be believed"
-            for ticker, (beta, day) in sorted(worst.items(), key=lambda entry: -_size(entry[1]))
+            f"{frame.tickers[name]} has a beta of {beta:,.0f} on {frame.sessions[row]}: check its prices of "
+            "the year before; what is said of beta here is not to be believed"
+            for name, (beta, row) in largest.items()
         ]
 
     @cached_property
@@ -300,10 +302,6 @@ class BacktestResult:
             "left_out": self.simulation.left_out,
             **({} if self.deflation is None else self.deflation.headline()),
         }
-
-
-def _size(found: tuple[float, Any]) -> float:
-    return abs(found[0])
 
 
 def _relaxed(relaxed: Mapping[tuple[str, str], Relaxation], usage: Usage) -> float | None:

@@ -98,7 +98,7 @@ class Trial:
 
     @property
     def outcome(self) -> tuple[object, ...]:
-        """The very same of two configurations that differ in nothing that matters: the same returns."""
+        """Equal for two configurations that give the very same returns, so that their difference is none."""
         if np.isnan(self.sharpe):
             return self.config_hash, self.alpha
         return self.judged, self.first, self.last, self.sessions, self.sharpe

@@ -133,20 +133,17 @@ def _rounded(strategy: Strategy, made: Ticket) -> list[dict[str, Any]]:
     """What whole lots make of the limits: of the raw book as decided, and as traded."""
     exact, traded = (np.nan_to_num(shares * made.unit) for shares in (made.target, made.after))
     held = np.nan_to_num(made.current * made.unit)
-    found = []
+    found: list[tuple[Any, ...]] = []
     if strategy.max_name is not None:
         largest = (np.abs(book).max(initial=0.0) for book in (exact, traded))
         found.append(("name", "weight of a name", strategy.max_name, *largest))
     if strategy.turnover is not None:
         moved = (np.abs(book - held).sum() for book in (exact, traded))
         found.append(("turnover", "turnover", strategy.turnover, *moved))
+    sums = (over_many(made.rules, book) for book in (exact, traded))
+    found += [(r.kind, r.label, r.high, *both) for r, *both in zip(made.rules, *sums, strict=True)]
     keys = ("kind", "limit_of", "limit", "decided", "traded")
-    return [dict(zip(keys, row, strict=True)) for row in found] + [
-        {"kind": rule.kind, "limit_of": rule.label, "limit": rule.high, "decided": before, "traded": after}
-        for rule, before, after in zip(
-            made.rules, over_many(made.rules, exact), over_many(made.rules, traded), strict=True
-        )
-    ]
+    return [dict(zip(keys, row, strict=True)) for row in found]
 
 
 def _parts(request: Request, run: Simulation) -> list[dict[str, Any]]:
@@ -230,9 +227,9 @@ def _ending(day: Day, made: Ticket) -> list[str]:
     """What is to be traded and has come to the end of its listing by the day: no order of it will fill."""
     settled = settled_rows(day.panels.frame, day.panels.outcomes)[made.names]
     ending = made.ticker[(made.trade != 0.0) & (settled <= day.row + 1)].tolist()
-    return [f"{', '.join(ending)}: the end of the listing is known on {day.date}, orders won't fill"] * bool(
-        ending
-    )
+    if not ending:
+        return []
+    return [f"{', '.join(ending)}: the end of the listing is known on {day.date}, orders won't fill"]
 
 
 def _splits(request: Request, day: Day) -> dict[str, float]:
