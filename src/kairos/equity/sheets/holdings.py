@@ -14,12 +14,9 @@ from kairos.equity.context import PRICES
 from kairos.equity.frame import Array, Mask
 from kairos.equity.sectors import Codes, sectors
 from kairos.evaluation.attribution import Book
-from kairos.panel import z
+from kairos.panel import clipped_z
 
 Dates = np.ndarray[Any, np.dtype[np.datetime64]]
-
-
-WIDEST = 3.0
 
 
 @dataclass(frozen=True)
@@ -83,9 +80,7 @@ def holdings(result: BacktestResult) -> Holdings:
         returns=holding_returns(run),
         traded=traded,
         members=members[last],
-        characteristics={
-            name: np.clip(z(panel, members), -WIDEST, WIDEST)[last] for name, panel in known.items()
-        },
+        characteristics={name: clipped_z(panel, members)[last] for name, panel in known.items()},
         sectors=labels,
         sector=sector,
         total=run.scaled.ret[rows],

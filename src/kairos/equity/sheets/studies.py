@@ -92,7 +92,7 @@ def stress_section(result: BacktestResult) -> Section:
     elif np.isfinite(stress.capacity):
         capacity = f"it halves at about {Quantity(stress.capacity / 1e6, 'number').text} M USD"
     smallest = next(iter(stress.capitals.values()))
-    if smallest.sharpe < WITHIN * smallest.sharpe_se:
+    if 0.0 < smallest.sharpe < WITHIN * smallest.sharpe_se:
         capacity += ", but it is within its error of zero there, and so is what is said of its half"
     same = "" if result.bridge else " (this run)"  # a bridge ends at the engine that these runs are made on
     lag = result.strategy.backtest.lag
