@@ -310,14 +310,17 @@ def test_as_much_as_there_is_room_for_is_sold_first(room: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["risk4", "ls_opt"])
-def test_a_day_without_a_candidate_keeps_a_book_that_has_a_turnover_limit(world: Planted, name: str) -> None:
+def test_a_day_without_a_candidate_keeps_a_long_book_and_ends_a_neutral_one(
+    world: Planted, name: str
+) -> None:
     row = HISTORY + 5 + 20 * 5
     alpha = world.signals.alpha.copy()
     alpha[row] = np.nan
     run = replace(world, signals=replace(world.signals, alpha=alpha)).run(name)
     [decision] = [d for d in run.decided if d.row == row]
     assert not len(decision.eligible)
-    np.testing.assert_allclose(dense(world, decision.target), held_at(run, row), atol=1e-15)
+    kept = held_at(run, row) if name == "risk4" else 0.0
+    np.testing.assert_allclose(dense(world, decision.target), kept, atol=1e-15)
 
 
 def test_a_limited_book_moves_less(runs: dict[str, Simulation]) -> None:

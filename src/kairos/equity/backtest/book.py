@@ -388,7 +388,7 @@ def optimised(strategy: Strategy, market: Market, signals: Signals) -> Chooser:
         candidates = np.concatenate(select(section, strategy))
         names = union(section.names[candidates], held.names, holding.traded.names)
         if not len(candidates):
-            return Book(NOTHING if strategy.turnover is None else held)
+            return Book(NOTHING)  # held on without an aim it would drift out of neutrality
         z = np.full(len(names), np.nan)
         z[np.searchsorted(names, section.names[candidates])] = section.alpha_z[candidates]
         decision = Known(
